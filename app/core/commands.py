@@ -1,0 +1,102 @@
+"""Orders: what the session wants done. ``runtime/runner`` executes them, in this order of types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app.core.events import Participant
+
+
+class Timer(StrEnum):
+    """The session's timers; each reports back as its own fact."""
+
+    READY = "ready"
+    REPLICA_LOST = "replica_lost"
+    IDLE = "idle"
+    LIFETIME = "lifetime"
+
+
+@dataclass(frozen=True, slots=True)
+class CreateConversation:
+    """Ask Tavus for a conversation; answers with a fact."""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRoom:
+    """Enter the conversation's room; answers with a fact."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartTimer:
+    """(Re)start a timer with the duration its name stands for."""
+
+    timer: Timer
+
+
+@dataclass(frozen=True, slots=True)
+class StopTimer:
+    """Stop a timer; nothing happens when it is not running."""
+
+    timer: Timer
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseAudio:
+    """The replica listens: hand over what waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldAudio:
+    """The replica does not listen: keep what waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class TellState:
+    """Tell every connection the new public status."""
+
+
+@dataclass(frozen=True, slots=True)
+class TellReplica:
+    """Tell every connection that the replica came or left."""
+
+    joined: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TellParticipant:
+    """Tell every connection that a person came or left."""
+
+    participant: Participant
+    joined: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Cut the audio, account for every utterance and mark, tell the end, close the streams."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveRoom:
+    """Leave the room."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndConversation:
+    """End the conversation at Tavus, again and again until it confirms; answers with a fact."""
+
+
+Command = (
+    CreateConversation
+    | JoinRoom
+    | StartTimer
+    | StopTimer
+    | ReleaseAudio
+    | HoldAudio
+    | TellState
+    | TellReplica
+    | TellParticipant
+    | Finish
+    | LeaveRoom
+    | EndConversation
+)

@@ -1,0 +1,194 @@
+"""Facts: what has happened, in the past tense, each with its own fields and nothing else.
+
+Facts from outside (Tavus, the room, timers) may come late, twice or in any order. Times are integer
+nanoseconds of the service's monotonic clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.errors import BridgeError
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """Somebody in the room: the replica or a person."""
+
+    participant_id: str
+    user_id: str = ""
+    """Daily's ``user_id``; the replica's contains ``tavus-replica`` or ``tavus-face``."""
+    name: str = ""
+
+    @property
+    def is_replica(self) -> bool:
+        """Whether this is the replica, by user id as Tavus's own UI kit finds it."""
+        return "tavus-replica" in self.user_id or "tavus-face" in self.user_id
+
+
+# --- our own and our clients' wishes ----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequested:
+    """The session was accepted and may begin to cost money."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """Somebody wants the session to end: a client, or we ourselves."""
+
+    reason: str
+    """``deleted``, ``drained`` or ``internal``."""
+    detail: str | None = None
+
+
+# --- Tavus ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationCreated:
+    """Tavus has made the conversation: from now on it costs money."""
+
+    conversation_id: str
+    conversation_url: str
+    meeting_token: str | None = field(default=None, repr=False)
+    over: bool = False
+    """Tavus answered ``ended`` at once, as it does with ``test_mode``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationRefused:
+    """Tavus made no conversation, or we do not know of one."""
+
+    error: BridgeError
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationEnded:
+    """Tavus confirmed that the conversation is over, or that it knows it no longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationShutDown:
+    """Tavus ended the conversation by itself (``system.shutdown``, or the room was closed)."""
+
+    reason: str
+
+
+# --- the room ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RoomJoined:
+    """We are in the room."""
+
+    participants: tuple[Participant, ...] = ()
+    """Who was there before us."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoomFailed:
+    """The room could not be joined, or we were thrown out of it."""
+
+    error: BridgeError
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaJoined:
+    """The replica is there: by participant, or by ``system.replica_joined`` or ``_present``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaLeft:
+    """The replica left the room."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantJoined:
+    """Somebody came into the room."""
+
+    participant: Participant
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantLeft:
+    """Somebody left the room."""
+
+    participant: Participant
+
+
+@dataclass(frozen=True, slots=True)
+class AppMessageReceived:
+    """A message of the room, from Tavus or from another participant."""
+
+    message: dict[str, Any] | str
+    """As it came: daily-python delivers a dict or a JSON string."""
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class AudioConsumed:
+    """The audio device has consumed track audio."""
+
+    samples: int
+    """Samples at 24 kHz, padding included, since the last of these."""
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFailed:
+    """An app message was not delivered."""
+
+    message_id: int
+    definite: bool
+    """The room said no; otherwise its completion never came."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkInterrupted:
+    """The room's signalling is interrupted; messages sent now would be lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRestored:
+    """The room's signalling works again."""
+
+
+# --- timers -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyTimedOut:
+    """``ready_timeout_s`` went by without a replica."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaLostTimedOut:
+    """``replica_lost_timeout_s`` went by without the replica coming back."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdleTimedOut:
+    """``idle_timeout_s`` went by without activity."""
+
+
+@dataclass(frozen=True, slots=True)
+class LifetimeReached:
+    """``max_duration_s`` went by."""
+
+
+RoomFact = (
+    RoomJoined
+    | RoomFailed
+    | ParticipantJoined
+    | ParticipantLeft
+    | AppMessageReceived
+    | AudioConsumed
+    | MessageFailed
+    | LinkInterrupted
+    | LinkRestored
+)
+"""What a ``Room`` reports."""

@@ -1,0 +1,97 @@
+"""Units of audio and time: integer samples at 24 kHz and integer nanoseconds.
+
+Everything behind the resampler is 24 kHz mono signed 16-bit little-endian, the rate Tavus recommends
+(``sample_rate`` of ``conversation.echo``). Milliseconds appear only at the wire, rounded down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+SAMPLE_RATE = 24_000
+"""Samples per second of everything behind the resampler, Hertz."""
+
+SAMPLE_BYTES = 2
+"""Bytes of one 24 kHz mono sample."""
+
+MIN_RATE, MAX_RATE = 8_000, 192_000
+"""Input sample rates accepted, Hertz, both included."""
+
+
+def samples_to_ms(samples: int) -> int:
+    """Whole milliseconds in ``samples`` at 24 kHz, rounded down."""
+    return samples * 1000 // SAMPLE_RATE
+
+
+def ms_to_samples(ms: int) -> int:
+    """Samples at 24 kHz in ``ms`` milliseconds (exact: 24 a millisecond)."""
+    return ms * SAMPLE_RATE // 1000
+
+
+def samples_to_ns(samples: int) -> int:
+    """Nanoseconds that ``samples`` at 24 kHz last, rounded up: a deadline never comes early."""
+    return -(-samples * 1_000_000_000 // SAMPLE_RATE)
+
+
+def ns_to_samples(ns: int) -> int:
+    """Whole samples at 24 kHz that fit into ``ns`` nanoseconds."""
+    return ns * SAMPLE_RATE // 1_000_000_000
+
+
+class Encoding(StrEnum):
+    """How one sample is written down; ``wav`` says so itself in its header."""
+
+    S16LE = "pcm_s16le"
+    S16BE = "pcm_s16be"
+    S24LE = "pcm_s24le"
+    S32LE = "pcm_s32le"
+    U8 = "pcm_u8"
+    F32LE = "pcm_f32le"
+    MULAW = "pcm_mulaw"
+    ALAW = "pcm_alaw"
+    WAV = "wav"
+
+
+SAMPLE_WIDTH: dict[Encoding, int] = {
+    Encoding.S16LE: 2,
+    Encoding.S16BE: 2,
+    Encoding.S24LE: 3,
+    Encoding.S32LE: 4,
+    Encoding.U8: 1,
+    Encoding.F32LE: 4,
+    Encoding.MULAW: 1,
+    Encoding.ALAW: 1,
+}
+"""Bytes of one sample of one channel. ``wav`` has none until its header is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFormat:
+    """What a client declared, or what a WAV header said."""
+
+    encoding: Encoding = Encoding.S16LE
+    sample_rate: int = SAMPLE_RATE
+    """Hertz, 8000 to 192000."""
+    channels: int = 1
+    """1 or 2; two are averaged."""
+
+    def frame_bytes(self) -> int:
+        """Bytes of one sample of all channels; for ``wav``, those of the usual 16 bits."""
+        return SAMPLE_WIDTH.get(self.encoding, 2) * self.channels
+
+    def samples_in(self, count: int) -> int:
+        """Samples at 24 kHz that ``count`` bytes in this format last, rounded down."""
+        return count // self.frame_bytes() * SAMPLE_RATE // self.sample_rate
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of one utterance, ready to be handed to the room: 24 kHz mono s16le."""
+
+    pcm: bytes
+    """``samples + silence`` samples."""
+    samples: int
+    """Samples of speech, at the front."""
+    silence: int = 0
+    """Samples of padding, at the end. They count in no position."""

@@ -1,0 +1,166 @@
+"""Every setting, typed, with its unit in its name.
+
+Read from the environment and from ``.env``; a wrong value stops the start with one line a mistake
+(``app.cli`` prints them).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.core.pcm import SAMPLE_RATE
+
+
+class RoomKind(StrEnum):
+    """Where replicas live."""
+
+    DAILY = "daily"
+    SANDBOX = "sandbox"
+
+
+def _env(name: str) -> AliasChoices:
+    return AliasChoices(name, name.lower())
+
+
+class Settings(BaseSettings):
+    """The service's settings; see the table in the README."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="BRIDGE_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    # --- Tavus
+    tavus_api_key: SecretStr | None = Field(None, validation_alias=_env("TAVUS_API_KEY"))
+    tavus_base_url: str | None = Field(None, validation_alias=_env("TAVUS_BASE_URL"))
+    """Empty: Tavus itself, or the sandbox that ``serve`` starts."""
+    tavus_replica_id: str | None = Field(None, validation_alias=_env("TAVUS_REPLICA_ID"))
+    tavus_face_id: str | None = Field(None, validation_alias=_env("TAVUS_FACE_ID"))
+    tavus_persona_id: str | None = Field(None, validation_alias=_env("TAVUS_PERSONA_ID"))
+    tavus_pal_id: str | None = Field(None, validation_alias=_env("TAVUS_PAL_ID"))
+    tavus_timeout_s: float = Field(20.0, gt=0)
+    """Longest wait for one answer of Tavus's REST API."""
+
+    # --- the edge
+    room: RoomKind | None = None
+    """Empty: ``daily`` with a Tavus key, else ``sandbox``."""
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    public_url: str | None = None
+    api_keys: Annotated[dict[str, SecretStr], NoDecode] = Field(default_factory=dict)
+    """Name → key. From ``name:key`` or ``key``, comma-separated."""
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    trusted_proxies: str = "127.0.0.1"
+    """Whose ``X-Forwarded-*`` to believe, comma-separated; for uvicorn's ``forwarded_allow_ips``."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+
+    # --- audio
+    audio_path: Literal["echo", "track"] = "echo"
+    lead_ms: int = Field(1500, ge=0, le=10_000)
+    """How far ahead of real time audio may be handed over on ``echo``."""
+    echo_overlap: Literal["hold", "send"] = "hold"
+    """What an utterance does that comes after ``done``: wait until the replica stopped, or not."""
+    echo_done: Literal["bool", "string"] = "bool"
+    """How ``done`` is written: sources disagree whether Tavus wants true or ``"true"``."""
+    resample_quality: Literal["QQ", "LQ", "MQ", "HQ", "VHQ"] = "HQ"
+    """soxr's names. HQ looks ahead up to 37 ms, VHQ up to 76 ms."""
+    buffer_ms: int = Field(120_000, ge=1000, le=3_600_000)
+    high_ms: int = Field(30_000, ge=100)
+    low_ms: int = Field(15_000, ge=0)
+    queued_utterances: int = Field(64, ge=1, le=1000)
+    late_audio_gap_ms: int = Field(300, ge=0)
+    utterance_gap_ms: int = Field(1000, ge=50)
+
+    # --- session life
+    max_sessions: int | None = Field(None, ge=1)
+    """Empty: 10 with Daily, 100 with the sandbox."""
+    ready_timeout_s: float = Field(120.0, gt=0, le=3600)
+    idle_timeout_s: float = Field(300.0, gt=0, le=86_400)
+    max_duration_s: float = Field(3600.0, gt=0, le=86_400)
+    replica_lost_timeout_s: float = Field(15.0, gt=0, le=3600)
+    resume_window_ms: int = Field(30_000, ge=0)
+    drain_s: float = Field(3.0, ge=0, le=300)
+    """How long a shutdown waits for the replicas to finish what they have."""
+    instance: str = "bridge"
+    """Tag in the name of every conversation, so that this deployment knows its own."""
+    data_dir: Path = Path("data")
+
+    # --- the sandbox
+    sandbox_api_key: SecretStr | None = None
+    """The only key the sandbox accepts; empty: any."""
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        keys: dict[str, str] = {}
+        for number, entry in enumerate(filter(None, (part.strip() for part in value.split(","))), 1):
+            name, colon, key = entry.partition(":")
+            if not colon:
+                name, key = f"key-{number}", entry
+            if not name or not key:
+                raise ValueError(f"entry {number} must be name:key or key")
+            if name in keys:
+                raise ValueError(f"the name {name!r} is given twice")
+            keys[name] = key
+        return keys
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+
+    @field_validator("public_url", "tavus_base_url")
+    @classmethod
+    def _absolute(cls, value: str | None) -> str | None:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return value.rstrip("/") if value else None
+
+    @field_validator("room", "max_sessions", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.low_ms >= self.high_ms or self.high_ms > self.buffer_ms:
+            raise ValueError("BRIDGE_LOW_MS < BRIDGE_HIGH_MS <= BRIDGE_BUFFER_MS must hold")
+        if self.room is RoomKind.DAILY and self.tavus_api_key is None:
+            raise ValueError("BRIDGE_ROOM=daily needs TAVUS_API_KEY")
+        if self.host not in LOOPBACK_HOSTS and not self.api_keys:
+            raise ValueError(
+                "BRIDGE_HOST is not loopback: set BRIDGE_API_KEYS, or everybody could start "
+                "conversations that you pay for"
+            )
+        return self
+
+    @property
+    def room_kind(self) -> RoomKind:
+        """The kind of room in use."""
+        if self.room is not None:
+            return self.room
+        return RoomKind.DAILY if self.tavus_api_key else RoomKind.SANDBOX
+
+    @property
+    def session_limit(self) -> int:
+        """The most sessions at once."""
+        if self.max_sessions is not None:
+            return self.max_sessions
+        return 10 if self.room_kind is RoomKind.DAILY else 100
+
+    @property
+    def lead_samples(self) -> int:
+        """``lead_ms`` in samples at 24 kHz."""
+        return self.lead_ms * SAMPLE_RATE // 1000
+
+
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
