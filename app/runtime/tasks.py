@@ -28,7 +28,7 @@ class Tasks:
         if self._closed:
             coro.close()
             raise RuntimeError(f"task {name!r} was started after its owner was closed")
-        task = asyncio.get_running_loop().create_task(coro, name=name)
+        task = asyncio.create_task(coro, name=name)
         self._running.add(task)
         task.add_done_callback(self._finished)
         return task

@@ -58,7 +58,7 @@ class FakeClock:
             timer.cancel()
 
     def call_at(self, at: int, callback: Callable[[], None]) -> Handle:
-        """Call ``callback`` when a test moves the time to ``at``; if it is past, on the next move."""
+        """Call ``callback`` when a test moves the time to ``at``; if past, on the next move."""
         self._made += 1
         timer = FakeTimer(at, self._made, callback)
         insort(self._timers, timer)
@@ -80,7 +80,7 @@ class FakeClock:
         self._now = end
 
     async def run(self, ns: int) -> None:
-        """Move the time as ``advance`` does, letting all tasks settle at every moment on the way."""
+        """Move the time as ``advance`` does, and let all tasks settle at every moment."""
         end = self._now + ns
         await settle()
         while self._next_due(end) is not None:
@@ -109,5 +109,6 @@ async def settle() -> None:
     """Let all tasks run until each waits for time, a socket or a thread."""
     loop = asyncio.get_running_loop()
     await asyncio.sleep(0)
-    while loop._ready:  # type: ignore[attr-defined]  # only asyncio's loop itself knows when it is idle
+    # Only the loop itself knows when it is idle; asyncio's own tells by this queue.
+    while loop._ready:  # type: ignore[attr-defined]  # noqa: ASYNC110  # idleness has no Event
         await asyncio.sleep(0)
