@@ -27,12 +27,26 @@ def _env(name: str) -> AliasChoices:
     return AliasChoices(name, name.lower())
 
 
-class Settings(BaseSettings):
-    """The service's settings; see the table in the README."""
+class SandboxSettings(BaseSettings):
+    """What the sandbox alone reads: it must start where the service itself could not."""
 
     model_config = SettingsConfigDict(
-        env_prefix="BRIDGE_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True
+        env_prefix="BRIDGE_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
     )
+
+    sandbox_api_key: SecretStr | None = None
+    """The only key the sandbox accepts; empty: any."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+
+
+class Settings(SandboxSettings):
+    """The service's settings; see the table in the README."""
 
     # --- Tavus
     tavus_api_key: SecretStr | None = Field(None, validation_alias=_env("TAVUS_API_KEY"))
@@ -55,9 +69,7 @@ class Settings(BaseSettings):
     """Name → key. From ``name:key`` or ``key``, comma-separated."""
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     trusted_proxies: str = "127.0.0.1"
-    """Whose ``X-Forwarded-*`` to believe, comma-separated; for uvicorn's ``forwarded_allow_ips``."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["text", "json"] = "text"
+    """Whose ``X-Forwarded-*`` to believe, comma-separated (uvicorn's ``forwarded_allow_ips``)."""
 
     # --- audio
     audio_path: Literal["echo", "track"] = "echo"
@@ -90,17 +102,15 @@ class Settings(BaseSettings):
     """Tag in the name of every conversation, so that this deployment knows its own."""
     data_dir: Path = Path("data")
 
-    # --- the sandbox
-    sandbox_api_key: SecretStr | None = None
-    """The only key the sandbox accepts; empty: any."""
-
     @field_validator("api_keys", mode="before")
     @classmethod
     def _split_keys(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         keys: dict[str, str] = {}
-        for number, entry in enumerate(filter(None, (part.strip() for part in value.split(","))), 1):
+        for number, entry in enumerate(
+            filter(None, (part.strip() for part in value.split(","))), 1
+        ):
             name, colon, key = entry.partition(":")
             if not colon:
                 name, key = f"key-{number}", entry
@@ -124,11 +134,6 @@ class Settings(BaseSettings):
         if value and not value.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
         return value.rstrip("/") if value else None
-
-    @field_validator("room", "max_sessions", mode="before")
-    @classmethod
-    def _empty_is_none(cls, value: object) -> object:
-        return None if value == "" else value
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
