@@ -1,0 +1,105 @@
+"""The edge: uvicorn with our own manners towards sockets, signals and silent peers."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from app.settings import Settings
+
+ABORT = "avatar_bridge.abort"
+"""In a WebSocket scope's ``extensions``: a function that drops the connection at once."""
+
+MAX_MESSAGE_BYTES = 2_097_152
+"""The longest WebSocket message taken; a longer one closes with 1009."""
+
+PING_S = 20.0
+"""Between two WebSocket pings, and the longest wait for a pong."""
+
+_UNACKED_MS = 20_000
+"""How long the kernel keeps a connection whose peer takes nothing; the same as for a pong."""
+
+_SHUTDOWN_S = 3
+"""For open connections once the sessions have ended; what is left then never reads."""
+
+_BACKLOG = 2048
+"""Connections the kernel may hold for us; uvicorn's own number."""
+
+log = logging.getLogger(__name__)
+
+
+class EdgeWebSocket(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket, plus the truth about how a connection ended and a way to end it."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell a lost connection as 1006; uvicorn says 1005, as if a close frame had come."""
+        if self.conn.close_rcvd is None:
+            self.handshake_complete = False  # uvicorn takes the code from this, then sets it
+        super().connection_lost(exc)
+
+    def keepalive_timeout(self) -> None:
+        """Drop a peer that sent no pong; uvicorn waits until it has read all that was sent."""
+        super().keepalive_timeout()
+        self.transport.abort()
+
+    async def run_asgi(self) -> None:
+        """Hand the application the means to drop a peer that does not read."""
+        self.scope["extensions"][ABORT] = self.transport.abort  # type: ignore[assignment]
+        await super().run_asgi()
+
+
+class EdgeServer(uvicorn.Server):
+    """uvicorn's server without its signal handlers, which close all sockets before we can drain.
+
+    ``started`` is true between start-up and shutdown; set ``should_exit`` to end ``serve``.
+    """
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say where to find us. Raises SystemExit when the application cannot."""
+        await super().startup(sockets)
+        for listener in sockets or []:
+            host, port = listener.getsockname()[:2]
+            log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+
+
+def edge_server(app: ASGIApp, settings: Settings) -> EdgeServer:
+    """Make the server for ``app``; run it with ``serve(sockets=[listen(...)])``."""
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws=EdgeWebSocket,
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PING_S,
+        ws_per_message_deflate=False,
+        lifespan="on",
+        log_config=None,
+        access_log=settings.log_level == "debug",
+        server_header=False,
+        proxy_headers=True,
+        forwarded_allow_ips=settings.trusted_proxies,
+        timeout_graceful_shutdown=_SHUTDOWN_S,
+        backlog=_BACKLOG,
+    )
+    return EdgeServer(config)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open the listening socket; port 0 takes a free one. Raises OSError when it cannot."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux only; accepted connections inherit it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKED_MS)
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,35 @@
+"""A real edge server around any application, in the test's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.types import ASGIApp
+
+from app.edge import edge_server, listen
+from app.settings import Settings
+
+
+def settings_with(**values: Any) -> Settings:
+    """Make settings that read no ``.env`` file."""
+    return Settings(_env_file=None, **values)
+
+
+@asynccontextmanager
+async def serving(app: ASGIApp, settings: Settings) -> AsyncIterator[int]:
+    """Serve ``app`` on a free loopback port, which is yielded."""
+    listener = listen("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    server = edge_server(app, settings)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        while not (server.started or task.done()):  # noqa: ASYNC110  # uvicorn has no Event for it
+            await asyncio.sleep(0.001)
+        yield port
+    finally:
+        server.should_exit = True
+        await task
+        listener.close()
