@@ -63,7 +63,7 @@ class Format(Struct, frozen=True):
         return AudioFormat(Encoding(self.encoding), self.sample_rate, self.channels)
 
 
-class _Message(Struct, frozen=True, tag_field="type"):
+class _Message(Struct, frozen=True, omit_defaults=True, tag_field="type"):
     pass
 
 
