@@ -1,0 +1,59 @@
+"""Any rate to 24 kHz in float32, and the one rounding to 16 bits behind it.
+
+Only float32 streams of soxr are used: they give the same bits as one call over the whole signal,
+however it is sliced, and exactly ``resampled_length`` samples (measured with soxr 1.1, all
+qualities, 8 to 192 kHz). Its int16 streams dither, so their output depends on the slicing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from app.core.pcm import SAMPLE_RATE
+
+_NOTHING = np.empty(0, np.float32)
+_NOTHING.flags.writeable = False
+
+
+def resampled_length(samples: int, rate: int) -> int:
+    """Count the samples at 24 kHz that ``samples`` at ``rate`` Hz become: halves up, like soxr."""
+    return (2 * samples * SAMPLE_RATE + rate) // (2 * rate)
+
+
+def to_s16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Round floats (full scale ±1) to little-endian 16 bits: halves to even, overshoot clipped.
+
+    The inverse of dividing by 32768, so 16-bit input comes back unchanged. Must not hold NaN.
+    """
+    scaled = samples * np.float32(32768)
+    np.rint(scaled, out=scaled)
+    scaled.clip(-32768, 32767, out=scaled)
+    return scaled.astype("<i2")
+
+
+class Resampler:
+    """One continuous signal from ``rate`` Hertz to 24 kHz; at 24 kHz it passes unchanged."""
+
+    def __init__(self, rate: int, quality: str) -> None:
+        """Make one. ``quality`` is soxr's name: QQ, LQ, MQ, HQ or VHQ."""
+        self._stream = (
+            None
+            if rate == SAMPLE_RATE
+            else soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality=quality)
+        )
+
+    def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take the next samples; returns what is certain so far (with HQ up to 37 ms less)."""
+        if self._stream is None:
+            return samples
+        resampled: NDArray[np.float32] = self._stream.resample_chunk(samples)
+        return resampled
+
+    def flush(self) -> NDArray[np.float32]:
+        """Return the tail. Call once, at the end of the signal."""
+        if self._stream is None:
+            return _NOTHING
+        tail: NDArray[np.float32] = self._stream.resample_chunk(_NOTHING, last=True)
+        return tail
