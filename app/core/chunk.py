@@ -1,0 +1,67 @@
+"""Cut 24 kHz samples into the pieces one message or one audio frame carries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.core.pcm import SAMPLE_BYTES, Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How long the chunks of an utterance are, in samples at 24 kHz."""
+
+    first: int
+    """Length of the utterance's first chunk."""
+    rest: int
+    """Length of every later one."""
+    pad: bool
+    """Whether the last chunk is filled up with silence, or may be shorter."""
+
+
+ECHO = Framing(first=240, rest=960, pad=False)
+"""App messages: 10 ms first, so that speech starts early, then 40 ms (2560 characters of base64,
+which leaves room for the envelope in the 4096 bytes Daily allows)."""
+
+TRACK = Framing(first=480, rest=480, pad=True)
+"""Whole 20 ms frames, because an audio device takes no other."""
+
+
+class Chunker:
+    """Chunks of one utterance at a time; where the input was cut makes no difference."""
+
+    def __init__(self, framing: Framing) -> None:
+        """Make an empty one."""
+        self._framing = framing
+        self._size = framing.first
+        self._held = bytearray()
+
+    def push(self, samples: NDArray[np.int16]) -> list[Chunk]:
+        """Take contiguous little-endian samples; returns the chunks that are now full."""
+        held = self._held
+        held += samples.data
+        chunks: list[Chunk] = []
+        start = 0
+        while (end := start + self._size * SAMPLE_BYTES) <= len(held):
+            with memoryview(held) as view:
+                chunks.append(Chunk(bytes(view[start:end]), self._size))
+            self._size = self._framing.rest
+            start = end
+        del held[:start]
+        return chunks
+
+    def flush(self) -> list[Chunk]:
+        """Return what is left, padded if the framing says so, and be ready for a new utterance."""
+        samples = len(self._held) // SAMPLE_BYTES
+        silence = self._size - samples if self._framing.pad else 0
+        pcm = bytes(self._held) + bytes(silence * SAMPLE_BYTES)
+        self.clear()
+        return [Chunk(pcm, samples, silence)] if samples else []
+
+    def clear(self) -> None:
+        """Drop what is held; the next chunk is a first one again."""
+        self._held.clear()
+        self._size = self._framing.first
