@@ -1,0 +1,117 @@
+"""Client bytes to chunks of 24 kHz speech: decode ▸ resample ▸ chunk.
+
+No queue between the stages, and nothing is held but what a stage cannot know yet: a header or a
+sample that is not whole, the resampler's look-ahead, a chunk that is not full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.core.chunk import Chunker, Framing
+from app.core.decode import Decoder
+from app.core.pcm import SAMPLE_RATE, AudioFormat, Chunk, Encoding
+from app.core.resample import Resampler, resampled_length, to_s16
+from app.core.wav import Piece, WavReader
+
+_AS_IT_IS = AudioFormat(Encoding.S16LE, SAMPLE_RATE, 1)
+"""What needs neither decoding nor resampling."""
+
+
+class AudioPath:
+    """One utterance at a time; where its bytes were cut changes no sample.
+
+    Call ``begin``, ``feed`` as often as there is data, then ``end`` or, for what must not be heard,
+    ``clear``.
+    """
+
+    def __init__(self, framing: Framing, quality: str = "HQ") -> None:
+        """Make an empty one. ``quality`` is soxr's name, see ``BRIDGE_RESAMPLE_QUALITY``."""
+        self._chunker = Chunker(framing)
+        self._quality = quality
+        self.begin(_AS_IT_IS, declared=False)
+
+    def begin(self, fmt: AudioFormat, *, declared: bool) -> None:
+        """Start a new utterance and forget the one before entirely.
+
+        ``declared`` says that the client chose ``fmt``: a WAV header that says something else is
+        then a mismatch. Otherwise the header is believed.
+        """
+        self._announced, self._declared = fmt, declared
+        self._wav = WavReader(fmt, declared=declared)
+        self._segment = _Segment(_AS_IT_IS, self._quality)
+        self._before = 0
+        self.format = fmt
+        """The format in effect: the announced one, or what the last WAV header said."""
+        self._chunker.clear()
+        self.partial = False
+        """After ``end``: a part of a sample was left, at the end or before a later header."""
+
+    def feed(self, data: bytes | memoryview) -> list[Chunk]:
+        """Take the next bytes; returns the chunks that are now full.
+
+        Raises FormatMismatch when this is not the audio that was announced. The utterance is then
+        dead: call ``clear``.
+        """
+        return self._take(self._wav.push(data))
+
+    def end(self) -> list[Chunk]:
+        """Finish the utterance: returns the resampler's tail and the last chunk. Call it once.
+
+        Raises FormatMismatch when a header was needed and never came.
+        """
+        return self._take(self._wav.end()) + self._end_segment() + self._chunker.flush()
+
+    def clear(self) -> None:
+        """Drop everything held in any stage, and the counts with it."""
+        self.begin(self._announced, declared=self._declared)
+
+    @property
+    def received(self) -> int:
+        """Samples at 24 kHz of the speech taken so far; after ``end``, of all chunks together."""
+        return self._before + self._segment.received
+
+    def _take(self, pieces: Iterable[Piece]) -> list[Chunk]:
+        chunks: list[Chunk] = []
+        for piece in pieces:
+            if isinstance(piece, AudioFormat):
+                chunks += self._end_segment()
+                self._before += self._segment.received
+                self._segment = _Segment(piece, self._quality)
+                self.format = piece
+            else:
+                chunks += self._chunker.push(self._segment.push(piece))
+        return chunks
+
+    def _end_segment(self) -> list[Chunk]:
+        self.partial |= self._segment.partial
+        return self._chunker.push(self._segment.end())
+
+
+class _Segment:
+    """The audio behind one header, or the whole utterance: one signal, sample-exact by itself."""
+
+    def __init__(self, fmt: AudioFormat, quality: str) -> None:
+        self._decoder = Decoder(fmt)
+        self._resampler = Resampler(fmt.sample_rate, quality)
+        self._rate = fmt.sample_rate
+        self._as_it_is = fmt == _AS_IT_IS
+
+    def push(self, data: bytes | memoryview) -> NDArray[np.int16]:
+        if self._as_it_is:
+            return self._decoder.words(data)
+        return to_s16(self._resampler.push(self._decoder.push(data)))
+
+    def end(self) -> NDArray[np.int16]:
+        return to_s16(self._resampler.flush())
+
+    @property
+    def received(self) -> int:
+        return resampled_length(self._decoder.samples, self._rate)
+
+    @property
+    def partial(self) -> bool:
+        return self._decoder.leftover() > 0
