@@ -19,17 +19,20 @@ def settings_with(**values: Any) -> Settings:
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, settings: Settings) -> AsyncIterator[int]:
-    """Serve ``app`` on a free loopback port, which is yielded."""
-    listener = listen("127.0.0.1", 0)
-    port = listener.getsockname()[1]
+async def serving(
+    app: ASGIApp, settings: Settings, *, ping_s: float | None = None
+) -> AsyncIterator[int]:
+    """Serve ``app`` on a free loopback port, which is yielded; ``ping_s`` makes pings quick."""
     server = edge_server(app, settings)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        while not (server.started or task.done()):  # noqa: ASYNC110  # uvicorn has no Event for it
-            await asyncio.sleep(0.001)
-        yield port
-    finally:
-        server.should_exit = True
-        await task
-        listener.close()
+    if ping_s is not None:
+        server.config.ws_ping_interval = server.config.ws_ping_timeout = ping_s
+    with listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            while not (server.started or task.done()):  # noqa: ASYNC110  # uvicorn has no Event
+                await asyncio.sleep(0.001)
+            yield port
+        finally:
+            server.should_exit = True
+            await task

@@ -1,0 +1,126 @@
+"""The command line. Each command loads only what it runs, so that all of them start quickly."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from app import logs
+from app.settings import SandboxSettings, Settings
+
+FAILED, WRONG_USE = 1, 2
+"""Exit codes besides 0; argparse has chosen the second."""
+
+_AnySettings = TypeVar("_AnySettings", bound=SandboxSettings)
+
+
+class WrongSettings(Exception):
+    """A setting has a wrong value; each line names the variable and never its value."""
+
+    def __init__(self, lines: list[str]) -> None:
+        """Keep one line a mistake."""
+        self.lines = lines
+        super().__init__("\n".join(lines))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code. Raises SystemExit(2) for wrong arguments."""
+    args = _parser().parse_args(argv)
+    try:
+        return int(args.run(args))
+    except WrongSettings as error:
+        for line in error.lines:
+            print(f"avatar-bridge: {line}", file=sys.stderr)  # noqa: T201  # no logging yet
+        return WRONG_USE
+
+
+def load(kind: type[_AnySettings], **flags: Any) -> _AnySettings:
+    """Read the settings; ``flags`` that are not None win. Raises WrongSettings."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        raise WrongSettings([_mistake(problem, given) for problem in error.errors()]) from None
+
+
+def _mistake(problem: ErrorDetails, given: dict[str, Any]) -> str:
+    """One mistake in one line. Only ``loc`` and ``msg`` are used: ``input`` may be a secret."""
+    what = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:  # found by comparing settings: the message names them
+        return what
+    name = str(problem["loc"][0])
+    if name in given:
+        return f"--{name}: {what}"
+    return f"{name if name.isupper() else f'BRIDGE_{name.upper()}'}: {what}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="avatar-bridge",
+        description="Streams the speech of any text-to-speech into a Tavus avatar.",
+        epilog="Settings come from the environment and from .env; the README lists them.",
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="run the service")
+    serve.add_argument("--host", help="address to listen on (BRIDGE_HOST, else 127.0.0.1)")
+    serve.add_argument("--port", type=int, help="port, 0 for a free one (BRIDGE_PORT, else 8080)")
+    serve.set_defaults(run=_serve)
+
+    sandbox = commands.add_parser("sandbox", help="run the offline Tavus alone")
+    sandbox.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
+    where = sandbox.add_mutually_exclusive_group(required=True)
+    where.add_argument("--port", type=int, help="port to listen on, 0 for a free one")
+    where.add_argument("--fd", type=int, help="listening socket inherited from serve")
+    sandbox.set_defaults(run=_sandbox)
+
+    openapi = commands.add_parser("openapi", help="write openapi/openapi.json")
+    openapi.add_argument("--check", action="store_true", help="only say whether it is current")
+    openapi.set_defaults(run=_openapi)
+    return parser
+
+
+def _serve(args: argparse.Namespace) -> int:
+    settings = load(Settings, host=args.host, port=args.port)
+    logs.configure(level=settings.log_level, form=settings.log_format, secrets=_secrets(settings))
+    from app.main import create_app  # noqa: PLC0415  # only this command needs FastAPI
+    from app.serve import run  # noqa: PLC0415  # only this command needs the edge
+
+    return run(settings, create_app)
+
+
+def _sandbox(args: argparse.Namespace) -> int:
+    settings = load(SandboxSettings)
+    logs.configure(level=settings.log_level, form=settings.log_format, secrets=_secrets(settings))
+    from app.sandbox.app import run_sandbox  # noqa: PLC0415  # only this command needs it
+
+    key = settings.sandbox_api_key
+    run_sandbox(
+        sock=None if args.fd is None else socket.socket(fileno=args.fd),
+        host=args.host,
+        port=args.port or 0,
+        api_key=key.get_secret_value() if key else None,
+        log_level=settings.log_level,
+        parent_pipe=args.fd is not None,
+    )
+    return 0
+
+
+def _openapi(args: argparse.Namespace) -> int:
+    from app import openapi  # noqa: PLC0415  # only this command needs FastAPI
+
+    return openapi.main(check=args.check)
+
+
+def _secrets(settings: SandboxSettings) -> list[str]:
+    """Every configured value that no log line may show."""
+    hidden = [settings.sandbox_api_key]
+    if isinstance(settings, Settings):
+        hidden += [settings.tavus_api_key, *settings.api_keys.values()]
+    return [secret.get_secret_value() for secret in hidden if secret is not None]

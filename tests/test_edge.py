@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Awaitable, Callable
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from app.edge import ABORT, MAX_MESSAGE_BYTES, listen
+from tests.support.edge import serving, settings_with
+
+SETTINGS = settings_with()
+
+
+def websocket_app(handler: Callable[[WebSocket], Awaitable[None]]) -> Starlette:
+    """Make an application whose every WebSocket is accepted and given to ``handler``."""
+
+    async def endpoint(ws: WebSocket) -> None:
+        await ws.accept()
+        await handler(ws)
+
+    return Starlette(routes=[WebSocketRoute("/", endpoint)])
+
+
+class Ends:
+    """Reads each WebSocket to its end and keeps the close codes it was told."""
+
+    def __init__(self) -> None:
+        self.codes: asyncio.Queue[int] = asyncio.Queue()
+
+    async def __call__(self, ws: WebSocket) -> None:
+        try:
+            while True:
+                await ws.receive_text()
+        except WebSocketDisconnect as end:
+            await self.codes.put(end.code)
+
+
+async def test_lost_connection_is_told_as_1006() -> None:
+    """A connection that breaks without a close frame is no clean close."""
+    async with serving(websocket_app(ends := Ends()), SETTINGS) as port:
+        client = await connect(f"ws://127.0.0.1:{port}", proxy=None)
+        client.transport.abort()
+
+        assert 1006 == await ends.codes.get()
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 4999])
+async def test_close_frame_keeps_its_code(code: int) -> None:
+    """A clean close arrives with the client's own code."""
+    async with serving(websocket_app(ends := Ends()), SETTINGS) as port:
+        client = await connect(f"ws://127.0.0.1:{port}", proxy=None)
+        await client.close(code)
+
+        assert code == await ends.codes.get()
+
+
+async def test_close_frame_without_code_is_told_as_1005() -> None:
+    """An empty close frame is a clean close, and stays apart from a lost connection."""
+    async with serving(websocket_app(ends := Ends()), SETTINGS) as port:
+        client = await connect(f"ws://127.0.0.1:{port}", proxy=None)
+        client.protocol.send_close()
+        client.transport.writelines(client.protocol.data_to_send())
+
+        assert 1005 == await ends.codes.get()
+        await client.wait_closed()
+
+
+async def test_peer_that_never_reads_can_be_dropped() -> None:
+    """The application can end a connection that is stuck in a full buffer."""
+    stuck, dropped = asyncio.Event(), asyncio.Event()
+
+    async def flood(ws: WebSocket) -> None:
+        try:
+            while True:
+                async with asyncio.timeout(0.2):
+                    await ws.send_bytes(bytes(1 << 20))
+        except TimeoutError:
+            stuck.set()
+        ws.scope["extensions"][ABORT]()
+        with pytest.raises(WebSocketDisconnect):
+            await ws.send_bytes(b"gone")
+        dropped.set()
+
+    async with serving(websocket_app(flood), SETTINGS) as port:
+        client = await connect(f"ws://127.0.0.1:{port}", proxy=None, max_queue=1)
+        await stuck.wait()
+        await dropped.wait()
+        client.transport.abort()
+        await client.wait_closed()
+
+
+async def test_peer_without_pong_is_dropped() -> None:
+    """A peer that answers no ping is told off the line, although it does not read either."""
+    async with serving(websocket_app(ends := Ends()), SETTINGS, ping_s=0.05) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(
+            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+
+        assert 1006 == await ends.codes.get()
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_message_over_the_limit_closes_with_1009() -> None:
+    """The longest message passes, one byte more is too big."""
+
+    async def measure(ws: WebSocket) -> None:
+        async for message in ws.iter_bytes():
+            await ws.send_text(str(len(message)))
+
+    async with serving(websocket_app(measure), SETTINGS) as port:
+        client = await connect(f"ws://127.0.0.1:{port}", proxy=None, compression="deflate")
+        await client.send(bytes(MAX_MESSAGE_BYTES))
+        assert str(MAX_MESSAGE_BYTES) == await client.recv()
+        assert [] == client.protocol.extensions
+
+        await client.send(bytes(MAX_MESSAGE_BYTES + 1))
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.recv()
+
+    assert closed.value.rcvd is not None
+    assert 1009 == closed.value.rcvd.code
+
+
+async def test_answers_do_not_name_the_server() -> None:
+    """No header tells which server and version this is."""
+    async with serving(_addresses(), SETTINGS) as port, httpx.AsyncClient(trust_env=False) as http:
+        answer = await http.get(f"http://127.0.0.1:{port}/")
+
+    assert "server" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("trusted", "seen"), [("127.0.0.1", "https 203.0.113.9"), ("192.0.2.1", "http 127.0.0.1")]
+)
+async def test_only_trusted_proxies_are_believed(trusted: str, seen: str) -> None:
+    """Forwarded addresses count when they come from a proxy that the settings name."""
+    settings = settings_with(trusted_proxies=trusted)
+    headers = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
+    async with serving(_addresses(), settings) as port, httpx.AsyncClient(trust_env=False) as http:
+        answer = await http.get(f"http://127.0.0.1:{port}/", headers=headers)
+
+    assert seen == answer.text
+
+
+def test_listening_socket_gives_up_on_silent_peers() -> None:
+    """Connections inherit the kernel's limit for what a peer does not acknowledge."""
+    with listen("127.0.0.1", 0) as listener:
+        listener.setblocking(True)
+        with socket.create_connection(listener.getsockname()):
+            accepted, _ = listener.accept()
+            with accepted:
+                limit = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+
+    assert 20_000 == limit
+
+
+def test_taken_port_is_an_error() -> None:
+    """Two listeners cannot share a port."""
+    with listen("127.0.0.1", 0) as first, pytest.raises(OSError, match="in use") as error:
+        listen("127.0.0.1", first.getsockname()[1])
+
+    assert errno.EADDRINUSE == error.value.errno
+
+
+def test_ipv6_host_is_understood() -> None:
+    """A host with colons is an IPv6 address."""
+    try:
+        listener = listen("::1", 0)
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with listener:
+        assert socket.AF_INET6 == listener.family
+
+
+def _addresses() -> Starlette:
+    async def show(request: Request) -> PlainTextResponse:
+        assert request.client is not None
+        return PlainTextResponse(f"{request.url.scheme} {request.client.host}")
+
+    return Starlette(routes=[Route("/", show)])
