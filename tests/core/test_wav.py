@@ -127,6 +127,7 @@ def test_bytes_behind_the_data_that_are_no_chunk_are_audio() -> None:
     """A size that was too small loses nothing, not even what may have been padding."""
     u8 = AudioFormat(Encoding.U8, 8000, 1)
 
+    assert [(S16, SPEECH + b"\0")] == read(wav(S16, SPEECH) + b"\0")
     assert [(S16, SPEECH + b"\1 more")] == read(wav(S16, SPEECH) + b"\1 more")
     assert [(u8, b"abc\0\1\2")] == read(wav(u8, b"abc") + b"\1\2")
 
