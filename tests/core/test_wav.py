@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import random
 import struct
+import wave
 from collections.abc import Iterable
+from io import BytesIO
 
 import pytest
 
@@ -75,6 +77,21 @@ def test_header_sets_the_format_and_is_removed(
 
     assert [(fmt, audio)] == read(wav(fmt, audio))
     assert [(fmt, audio)] == read(riff(chunk(b"fmt ", body), chunk(b"data", audio)))
+
+
+@pytest.mark.parametrize(("encoding", "width"), [(Encoding.S16LE, 2), (Encoding.S24LE, 3)])
+def test_a_file_of_another_writer(encoding: Encoding, width: int) -> None:
+    """What Python's own ``wave`` writes is read as it was meant."""
+    fmt = AudioFormat(encoding, 44100, 2)
+    audio = noise(fmt, 333)
+    file = BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(2)
+        writer.setsampwidth(width)
+        writer.setframerate(44100)
+        writer.writeframes(audio)
+
+    assert [(fmt, audio)] == read(file.getvalue())
 
 
 @pytest.mark.parametrize("size", [0, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFF000])
