@@ -1,0 +1,405 @@
+"""A ``Room`` in the sandbox: the participant's end of the link that ``app.sandbox.link`` describes.
+
+Everything handed over is written straight to the connection. That cannot block: with at most 4
+messages (of 4096 bytes as Daily limits them, doubled at worst by quoting) and 40 ms of track audio
+unconfirmed, what waits in the connection stays far below its write limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import struct
+from collections import deque
+from typing import Any
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus, WebSocketException
+
+from app import errors
+from app.core.events import (
+    AppMessageReceived,
+    AudioConsumed,
+    MessageFailed,
+    Participant,
+    ParticipantJoined,
+    ParticipantLeft,
+    RoomFact,
+    RoomFailed,
+    RoomJoined,
+)
+from app.core.pcm import SAMPLE_BYTES, Chunk
+from app.runtime.clock import NS_PER_S, Clock, Handle
+from app.runtime.room import ReportFact
+from app.runtime.tasks import Tasks
+
+JOIN_TIMEOUT_S = 15.0
+"""The longest a join is worth waiting for."""
+
+CLEAR_TIMEOUT_S = 0.25
+"""The longest an interrupt may wait for the sink's word."""
+
+LEAVE_TIMEOUT_S = 2.0
+"""Longest wait for the link's closing handshake; then the connection is dropped."""
+
+PING_TIMEOUT_S = 5.0
+
+CONFIRM_NS = 5 * NS_PER_S
+"""So long after it was handed over an unconfirmed message counts as lost."""
+
+MESSAGES_AHEAD = 4
+FRAMES_AHEAD = 2
+"""What may be unconfirmed: messages, and 20 ms frames of track audio."""
+
+MAX_BYTES = 1024 * 1024
+"""Largest message of the link; a room's app messages are far smaller."""
+
+FRAME_HEADER = struct.Struct("!IH")
+
+
+class Credits:
+    """So many things may be under way; who wants more waits in line, or is sent away."""
+
+    def __init__(self, count: int) -> None:
+        """Have ``count`` free."""
+        self._free = count
+        self._line: deque[tuple[asyncio.Future[bool], bool]] = deque()
+        self._closed = False
+
+    async def take(self, *, audio: bool) -> bool:
+        """Wait for a free one and take it; False when sent away instead."""
+        if self._closed:
+            return False
+        if self._free and not self._line:
+            self._free -= 1
+            return True
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._line.append((turn, audio))
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.result():
+                self.give()
+            raise
+
+    def give(self) -> None:
+        """Free one: the first in line gets it."""
+        while self._line:
+            turn, _ = self._line.popleft()
+            if not turn.done():
+                turn.set_result(True)
+                return
+        self._free += 1
+
+    def send_away(self, *, audio_only: bool) -> None:
+        """Send away those who wait, or only those who wait with audio."""
+        line, self._line = self._line, deque()
+        for turn, audio in line:
+            if audio_only and not audio:
+                self._line.append((turn, audio))
+            elif not turn.done():
+                turn.set_result(False)
+
+    def close(self) -> None:
+        """Send everybody away, from now on too."""
+        self._closed = True
+        self.send_away(audio_only=False)
+
+
+class SandboxRoom:
+    """Our participant in a sandbox room."""
+
+    def __init__(  # noqa: PLR0917  # who and where, then whom to tell, then what to run on
+        self,
+        url: str,
+        token: str | None,
+        name: str,
+        report: ReportFact,
+        clock: Clock,
+        tasks: Tasks,
+    ) -> None:
+        """Be outside. ``url`` is the ``conversation_url``, ``token`` its ``meeting_token``."""
+        self._url = link_url(url, token, name)
+        self._report_fact = report
+        self._clock = clock
+        self._tasks = tasks
+        self._connection: ClientConnection | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._joined: asyncio.Future[None] | None = None
+        self._left = False
+        self._dead = False
+        self._shut_down = False
+        self._epoch = 0
+        self._consumed = 0
+        """Track samples known to have sounded."""
+        self._in_device: deque[tuple[int, int]] = deque()
+        """Epoch and samples of each frame handed over and not yet consumed."""
+        self._messages = Credits(MESSAGES_AHEAD)
+        self._frames = Credits(FRAMES_AHEAD)
+        self._message_ids = 0
+        self._unconfirmed: dict[int, int] = {}
+        """Message id → when it was handed over, ns; oldest first."""
+        self._watch: Handle | None = None
+        self._clears: dict[int, list[asyncio.Future[int]]] = {}
+
+    # --- Room
+
+    async def join(self) -> None:
+        """Enter the room; then ``RoomJoined`` or ``RoomFailed`` is reported."""
+        self._joined = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(JOIN_TIMEOUT_S):
+                connection = await connect(
+                    self._url,
+                    compression=None,
+                    max_size=MAX_BYTES,
+                    open_timeout=None,
+                    close_timeout=LEAVE_TIMEOUT_S,
+                    proxy=None,
+                )
+                self._connection = connection
+                if self._left:
+                    connection.transport.abort()
+                    return
+                self._reader = self._tasks.spawn("room-link", self._read(connection))
+                await self._joined
+        except (OSError, TimeoutError, WebSocketException) as error:
+            self._fail_soon(_why(error))
+
+    async def leave(self) -> None:
+        """Leave and let go of everything. Can be called twice and at any time."""
+        first, self._left = not self._left, True
+        self._let_go()
+        connection = self._connection
+        if connection is None or not first:
+            return
+        with contextlib.suppress(WebSocketException):  # the link may be gone already
+            await connection.send('{"op":"leave"}')
+        await connection.close()
+        if self._reader is not None:
+            self._reader.cancel()
+
+    async def write_audio(self, epoch: int, chunk: Chunk) -> bool:
+        """Hand over track audio, at most 40 ms ahead of the device."""
+        if epoch < self._epoch or not await self._frames.take(audio=True):
+            return False
+        if epoch < self._epoch or self._gone or self._connection is None:
+            self._frames.give()
+            return False
+        frame = FRAME_HEADER.pack(epoch, chunk.silence) + chunk.pcm
+        self._in_device.append((epoch, len(chunk.pcm) // SAMPLE_BYTES))
+        return await self._send(self._connection, frame)
+
+    async def send_message(
+        self, message: str, *, epoch: int | None = None, silence: int = 0
+    ) -> int:
+        """Hand over one app message, waiting while 4 are unconfirmed."""
+        audio = epoch is not None
+        if self._is_stale(epoch) or not await self._messages.take(audio=audio):
+            return 0
+        if self._is_stale(epoch) or self._gone or self._connection is None:
+            self._messages.give()
+            return 0
+        self._message_ids += 1
+        number = self._message_ids
+        operation: dict[str, Any] = {"op": "message", "id": number, "message": message}
+        if audio:
+            operation |= {"epoch": epoch, "silence": silence}
+        self._unconfirmed[number] = self._clock.now()
+        self._watch_confirmations()
+        if await self._send(self._connection, msgspec.json.encode(operation).decode()):
+            return number
+        self._unconfirmed.pop(number, None)
+        return 0
+
+    async def clear_audio(self, epoch: int) -> int:
+        """Drop all audio older than ``epoch`` that is not yet with the device."""
+        self._epoch = max(self._epoch, epoch)
+        self._frames.send_away(audio_only=False)
+        self._messages.send_away(audio_only=True)
+        if self._gone or self._connection is None:
+            return self._consumed  # nothing reaches the device any more
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._clears.setdefault(epoch, []).append(answer)
+        async with asyncio.timeout(CLEAR_TIMEOUT_S):
+            await self._send(
+                self._connection, msgspec.json.encode({"op": "clear", "epoch": epoch}).decode()
+            )
+            return await answer
+
+    async def ping(self) -> None:
+        """Raise ``RoomFailed`` (of ``app.errors``) when the link to the room is dead."""
+        if self._gone or self._connection is None:
+            raise errors.RoomFailed("there is no link to the room")
+        try:
+            async with asyncio.timeout(PING_TIMEOUT_S):
+                await (await self._connection.ping())
+        except (TimeoutError, WebSocketException) as error:
+            raise errors.RoomFailed("the link to the room does not answer") from error
+
+    # --- the link
+
+    @property
+    def _gone(self) -> bool:
+        return self._left or self._dead
+
+    def _is_stale(self, epoch: int | None) -> bool:
+        return epoch is not None and epoch < self._epoch
+
+    async def _send(self, connection: ClientConnection, data: str | bytes) -> bool:
+        try:
+            await connection.send(data)
+        except WebSocketException:
+            return False  # the reader sees the end of the link and reports it
+        return True
+
+    async def _read(self, connection: ClientConnection) -> None:
+        """Report what the room says until the link ends."""
+        why = "the link to the room was lost"
+        try:
+            async for text in connection:
+                operation = msgspec.json.decode(text)
+                if operation["op"] == "ended":
+                    why = f"the room was closed: {operation['reason']}"
+                self._take(operation)
+        except WebSocketException:
+            pass  # lost without a close frame: the same as with one
+        except (msgspec.DecodeError, LookupError, TypeError):
+            why = "the room said something that cannot be understood"
+            connection.transport.abort()
+        if not self._gone:
+            self._let_go()
+            self._dead = True
+            if not self._shut_down:
+                self._report(RoomFailed(errors.RoomFailed(why)))
+
+    def _take(self, operation: dict[str, Any]) -> None:
+        match operation["op"]:
+            case "consumed":
+                self._take_consumed(operation["samples"])
+            case "sent":
+                self._confirm(operation["id"])
+            case "refused":
+                if self._confirm(operation["id"]):
+                    self._report(MessageFailed(operation["id"], True, operation["reason"]))
+            case "message":
+                self._take_message(operation["message"])
+            case "cleared":
+                self._take_cleared(operation["epoch"], operation["samples"])
+            case "participant_joined":
+                self._report(ParticipantJoined(_participant(operation["participant"])))
+            case "participant_left":
+                self._report(ParticipantLeft(_participant(operation["participant"])))
+            case "joined":
+                there = tuple(_participant(card) for card in operation["participants"])
+                if self._joined is not None and not self._joined.done():
+                    self._joined.set_result(None)
+                self._report(RoomJoined(there))
+
+    def _take_message(self, message: dict[str, Any] | str) -> None:
+        if isinstance(message, dict):
+            event = message.get("event_type")
+            self._shut_down = self._shut_down or event == "system.shutdown"
+        elif '"system.shutdown"' in message:
+            self._shut_down = True
+        self._report(AppMessageReceived(message, self._clock.now()))
+
+    def _take_consumed(self, samples: int) -> None:
+        self._consumed += samples
+        self._in_device.popleft()
+        self._frames.give()
+        self._report(AudioConsumed(samples, self._clock.now()))
+
+    def _take_cleared(self, epoch: int, samples: int) -> None:
+        """Take back the credit of the frames that the device dropped: they are never consumed."""
+        begun = samples - self._consumed
+        kept: deque[tuple[int, int]] = deque()
+        for frame_epoch, length in self._in_device:
+            if begun > 0 or frame_epoch >= epoch:
+                kept.append((frame_epoch, length))
+            else:
+                self._frames.give()
+            begun -= length
+        self._in_device = kept
+        for answer in self._clears.pop(epoch, []):
+            if not answer.done():
+                answer.set_result(samples)
+
+    # --- confirmations
+
+    def _confirm(self, number: int) -> bool:
+        """Note that the room has answered for a message; False when it was given up before."""
+        if self._unconfirmed.pop(number, None) is None:
+            return False
+        self._messages.give()
+        return True
+
+    def _watch_confirmations(self) -> None:
+        """See to it that the oldest unconfirmed message is given up in time."""
+        if self._watch is None and self._unconfirmed:
+            oldest = next(iter(self._unconfirmed.values()))
+            self._watch = self._clock.call_at(oldest + CONFIRM_NS, self._give_up_unconfirmed)
+
+    def _give_up_unconfirmed(self) -> None:
+        self._watch = None
+        late = self._clock.now() - CONFIRM_NS
+        for number in [number for number, at in self._unconfirmed.items() if at <= late]:
+            self._confirm(number)
+            self._report(MessageFailed(number, False, "the room did not confirm it"))
+        self._watch_confirmations()
+
+    # --- reporting and ending
+
+    def _report(self, fact: RoomFact) -> None:
+        if not self._left:
+            self._report_fact(fact)
+
+    def _fail_soon(self, why: str) -> None:
+        """Report a failed join, outside of the call that asked for it."""
+        if self._gone:
+            return
+        self._let_go()
+        self._dead = True
+        if self._connection is not None:
+            self._connection.transport.abort()
+        fact = RoomFailed(errors.RoomFailed(why))
+        asyncio.get_running_loop().call_soon(self._report, fact)
+
+    def _let_go(self) -> None:
+        """Free everybody who waits for the room."""
+        self._frames.close()
+        self._messages.close()
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        for answers in self._clears.values():
+            for answer in answers:
+                if not answer.done():
+                    answer.set_result(self._consumed)
+        self._clears.clear()
+        if self._joined is not None and not self._joined.done():
+            self._joined.set_result(None)
+
+
+def link_url(conversation_url: str, token: str | None, name: str) -> str:
+    """The address of the link into the room of this ``conversation_url``."""
+    parts = urlsplit(conversation_url)
+    scheme = "wss" if parts.scheme == "https" else "ws"
+    query = urlencode({"name": name} if token is None else {"name": name, "token": token})
+    return urlunsplit((scheme, parts.netloc, f"{parts.path.rstrip('/')}/link", query, ""))
+
+
+def _participant(card: dict[str, Any]) -> Participant:
+    return Participant(card["participant_id"], card["user_id"], card["name"])
+
+
+def _why(error: Exception) -> str:
+    """What went wrong with a join, without the address: it holds a secret."""
+    if isinstance(error, TimeoutError):
+        return f"the room could not be joined within {JOIN_TIMEOUT_S:.0f} s"
+    if isinstance(error, InvalidStatus):
+        body = (error.response.body or b"").decode(errors="replace")
+        return f"the room refused us: {error.response.status_code} {body}".rstrip()
+    return f"the room could not be reached: {type(error).__name__}"
