@@ -23,6 +23,8 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 def _no_leaked_threads_and_sockets() -> Iterator[None]:
     threads, sockets = set(threading.enumerate()), _sockets()
     yield
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(1)  # asyncio's own helpers are still saying goodbye
 
     assert set() == set(threading.enumerate()) - threads
     assert set() == _sockets() - sockets

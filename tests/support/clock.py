@@ -69,6 +69,11 @@ class FakeClock:
         """How many timers and sleepers wait."""
         return sum(not timer.cancelled for timer in self._timers)
 
+    async def until_waited_for(self) -> None:
+        """Return once somebody waits for time, after what may be real work in other processes."""
+        while not self.waiting:  # noqa: ASYNC110  # nobody tells when they begin to wait
+            await asyncio.sleep(0.001)
+
     def advance(self, ns: int) -> None:
         """Move the time, calling what falls due on the way, in order, each at its own moment.
 
