@@ -203,6 +203,14 @@ def ref_of(text: str) -> str | None:
         return None
 
 
+def starts_utterance(text: str) -> bool:
+    """Return whether a message that ``parse`` refused was meant to open an utterance."""
+    try:
+        return bool(_head_decoder.decode(text).type == UtteranceStart.__struct_config__.tag)
+    except _WRONG:
+        return False
+
+
 def parse_format(query: Mapping[str, str]) -> tuple[AudioFormat, bool]:
     """Return the format that an address's query asks for, and whether it asks for one at all.
 

@@ -1,0 +1,181 @@
+"""One session's voice: what producers send, what is handed over, what was played.
+
+The parts are ``Intake`` (client → buffer), ``Playback`` (buffer → room, room → positions) and what
+both share: the list of utterances and the one audio buffer. Here is what concerns both: the
+interrupt, the pause and the end.
+
+An interrupt has two halves, because the room must confirm the cut before anyone may be told of it:
+``cut`` drops everything at once and ``report`` accounts for it when the room has answered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from app.core import wire_out as out
+from app.core.audio_path import AudioPath
+from app.core.chunk import ECHO, TRACK
+from app.core.intake import Bounds, Intake
+from app.core.pcm import ms_to_samples, samples_to_ms
+from app.core.playback import Playback
+from app.core.playout import Playout
+from app.core.spec import AudioPathName
+from app.core.speech import Speech
+from app.core.utterances import Utterance, Utterances
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceOptions:
+    """How a session's voice is made."""
+
+    audio_path: AudioPathName = AudioPathName.ECHO
+    lead_ms: int = 1500
+    overlap: bool = False
+    quality: str = "HQ"
+    queued_utterances: int = 64
+    bounds: Bounds = field(default_factory=Bounds)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """An interrupt whose report is due."""
+
+    epoch: int
+    utterances: tuple[Utterance, ...]
+
+
+class Voice:
+    """Plain calls with ``now`` in ns; never waits. What there is to tell is taken with ``take``."""
+
+    def __init__(self, options: VoiceOptions) -> None:
+        """Make a silent one."""
+        echo = options.audio_path is AudioPathName.ECHO
+        self._told: list[out.ServerMessage] = []
+        self._utterances = Utterances(options.queued_utterances)
+        self._path = AudioPath(ECHO if echo else TRACK, options.quality)
+        self._playout = Playout(ms_to_samples(options.lead_ms) if echo else None)
+        self._speech = Speech(overlap=options.overlap or not echo, joined=not echo)
+        self.intake = Intake(
+            self._utterances, self._path, self._playout, self._told, options.bounds
+        )
+        self.playback = Playback(
+            self._utterances, self._playout, self._speech, self._told, closing=echo
+        )
+
+    @property
+    def epoch(self) -> int:
+        """How many interrupts there were."""
+        return self._utterances.epoch
+
+    @property
+    def open(self) -> Utterance | None:
+        """The open utterance."""
+        return self._utterances.open
+
+    def take(self) -> list[out.ServerMessage]:
+        """What there is to tell since the last call, in order."""
+        told = self._told.copy()
+        self._told.clear()
+        return told
+
+    def tick(self, now: int) -> None:
+        """Do what is due at ``now``."""
+        self.intake.tick(now)
+        self.playback.tick(now)
+        self.intake.flow()
+
+    def next_deadline(self, now: int) -> int | None:
+        """When ``tick`` has something to do, in ns."""
+        times = (self.intake.next_deadline(), self.playback.next_deadline(now))
+        return min((at for at in times if at is not None), default=None)
+
+    def is_active(self, now: int) -> bool:
+        """Whether audio plays or is about to."""
+        return self.playback.is_playing(now)
+
+    # --- interrupt
+
+    def cut(self, now: int, *, guard: str | None = None, in_band: bool = False) -> Cut | None:
+        """Drop everything not handed over and raise the epoch; then ``report`` must follow.
+
+        ``guard``: only when this utterance is playing, open or queued; else None is returned and
+        nothing happens. ``in_band``: the producer itself interrupts, on its own connection.
+        """
+        self.playback.tick(now)
+        if guard is not None and not self._utterances.waits(guard):
+            return None
+        self.intake.cut(in_band=in_band)
+        cut = self._utterances.cut_all(now)
+        self._playout.clear()
+        self._speech.cut(now)
+        self.playback.paused = False
+        self.playback.cuts += 1
+        return Cut(self.epoch, tuple(cut))
+
+    def report(
+        self, cut: Cut, track_handed: int | None, now: int, ref: str | None = None
+    ) -> out.InterruptAccepted:
+        """Account for a cut: what was really handed over, and what was dropped.
+
+        ``track_handed``: the track samples that the device really got since joining, None when it
+        did not say.
+        """
+        if track_handed is not None:
+            self._speech.correct(track_handed)
+        self._speech.update(now)
+        self.playback.cuts -= 1
+        accounts = tuple(
+            out.CutUtterance(u.utterance_id, u.received_ms, u.sent_ms, u.played_ms, u.dropped_ms)
+            for u in cut.utterances
+        )
+        playing = next((u.utterance_id for u in cut.utterances if u.sent), None)
+        accepted = out.InterruptAccepted(
+            interrupted=bool(accounts),
+            epoch=cut.epoch,
+            dropped_ms=sum(account.dropped_ms for account in accounts),
+            utterances=accounts,
+            utterance_id=playing,
+            id=ref,
+        )
+        self._told.append(accepted)
+        for utterance in cut.utterances:
+            self.playback.flush_marks(utterance)
+        self.tick(now)
+        return accepted
+
+    def decline(self, ref: str | None = None) -> out.InterruptAccepted:
+        """Tell that an interrupt's guard stopped it: nothing was cut."""
+        declined = out.InterruptAccepted(
+            interrupted=False, epoch=self.epoch, dropped_ms=0, utterances=(), id=ref
+        )
+        self._told.append(declined)
+        return declined
+
+    # --- pause
+
+    def pause(self, now: int, ref: str | None = None) -> None:
+        """Hold what is not handed over."""
+        self.playback.paused = True
+        unsent_ms = samples_to_ms(self.intake.unsent())
+        self._told.append(out.PlaybackPaused(unsent_ms, self.playback.plays_on_ms(now), ref))
+
+    def resume(self, ref: str | None = None) -> None:
+        """Release what ``pause`` held."""
+        self.playback.paused = False
+        self._told.append(out.PlaybackResumed(ref))
+
+    # --- the end
+
+    def finish(self, now: int) -> None:
+        """Account for everything that is left: the session is over."""
+        self.intake.end()
+        self.playback.tick(now)
+        self.playback.released = False
+        for utterance in self._utterances.cut:
+            self.playback.finish(utterance, "interrupted", now)
+        self._utterances.cut.clear()
+        while self._utterances.line:
+            utterance = self._utterances.line.popleft()
+            utterance.failure = utterance.failure or "session_over"
+            self.playback.finish(utterance, "failed", now)
+        self._playout.clear()

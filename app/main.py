@@ -1,0 +1,117 @@
+"""The composition root: the one file that knows every layer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from fastapi import FastAPI
+
+from app import __version__
+from app.api import console, health, sandbox, sessions, stream
+from app.api.guard import Guard
+from app.api.problems import install_problems
+from app.core.events import ConversationCreated
+from app.runtime.clock import NS_PER_S, Clock, SystemClock
+from app.runtime.metrics import Metrics
+from app.runtime.registry import Registry
+from app.runtime.room import ReportFact, Room
+from app.runtime.room_sandbox import SandboxRoom
+from app.runtime.runner import Resources, RoomFactory
+from app.runtime.tasks import Tasks
+from app.runtime.tavus_api import BASE_URL, TavusApi
+from app.settings import RoomKind, Settings
+
+log = logging.getLogger(__name__)
+
+BOT_NAME = "Avatar Bridge"
+"""How we are called in the room."""
+
+SANDBOX_KEY = "sandbox"
+"""The sandbox takes any key when it was given none."""
+
+LOOP_PERIOD_NS = NS_PER_S // 4
+"""How often the event loop's delay is measured."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the service; its lifespan makes what it needs and closes it in reverse."""
+    clock = SystemClock()
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        enders, own = Tasks(_report), Tasks(_report)
+        async with httpx.AsyncClient() as client:
+            tavus = _tavus(client, settings, metrics)
+            resources = Resources(
+                settings, clock, tavus, _room_factory(settings, clock), metrics, enders
+            )
+            registry = Registry(resources)
+            app.state.tavus = tavus
+            app.state.registry = registry
+            app.state.sandbox = _sandbox_proxy(client, settings)
+            own.spawn("measure the event loop", _measure_loop(clock, metrics))
+            try:
+                yield
+            finally:
+                await registry.close()
+                await own.close()
+
+    app = FastAPI(
+        title="Avatar Bridge",
+        version=__version__,
+        summary="Streams the speech of any text-to-speech into a Tavus avatar.",
+        lifespan=lifespan,
+    )
+    app.state.settings = settings
+    app.state.metrics = metrics
+    app.state.version = __version__
+    app.add_middleware(Guard, settings=settings)
+    install_problems(app)
+    for module in (sessions, stream, health, console, sandbox):
+        app.include_router(module.router)
+    return app
+
+
+def _tavus(client: httpx.AsyncClient, settings: Settings, metrics: Metrics) -> TavusApi:
+    key = settings.tavus_api_key or (
+        settings.sandbox_api_key if settings.room_kind is RoomKind.SANDBOX else None
+    )
+    return TavusApi(
+        client,
+        settings.tavus_base_url or BASE_URL,
+        key.get_secret_value() if key else SANDBOX_KEY,
+        settings.tavus_timeout_s,
+        report=metrics.tavus_called,
+    )
+
+
+def _room_factory(settings: Settings, clock: Clock) -> RoomFactory:
+    if settings.room_kind is RoomKind.DAILY:
+        raise NotImplementedError
+
+    def make_room(conversation: ConversationCreated, report: ReportFact, tasks: Tasks) -> Room:
+        url, token = conversation.conversation_url, conversation.meeting_token
+        return SandboxRoom(url, token, BOT_NAME, report, clock, tasks)
+
+    return make_room
+
+
+def _sandbox_proxy(client: httpx.AsyncClient, settings: Settings) -> sandbox.SandboxProxy | None:
+    if settings.room_kind is not RoomKind.SANDBOX or settings.tavus_base_url is None:
+        return None
+    return sandbox.SandboxProxy(client, settings.tavus_base_url.removesuffix("/sandbox/v2"))
+
+
+async def _measure_loop(clock: Clock, metrics: Metrics) -> None:
+    while True:
+        due = clock.now() + LOOP_PERIOD_NS
+        await clock.sleep_until(due)
+        metrics.loop_delayed(clock.now() - due)
+
+
+def _report(name: str, error: BaseException) -> None:
+    log.error("task %s died", name, exc_info=error)
