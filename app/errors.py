@@ -9,7 +9,7 @@
     ├── TavusError            Tavus refused, failed or did not answer
     ├── RoomError             the room, the replica or our link to them failed
     ├── StreamError           one message of a stream was wrong (HTTP never sees these)
-    └── Draining, Internal    our own state
+    └── Draining, NotReady, Internal    our own state
 
 A leaf is one stable ``code``. It knows its HTTP status, the WebSocket close code that matches it and
 whether the same call can succeed later. HTTP answers, WebSocket ``error`` messages and close frames
@@ -419,6 +419,16 @@ class Draining(BridgeError):
 
     code = "draining"
     title = "The service is shutting down"
+    status = 503
+    close_code = 4503
+    retryable = True
+
+
+class NotReady(BridgeError):
+    """Something that every session needs does not answer; only ``/readyz`` says it."""
+
+    code = "not_ready"
+    title = "The service is not ready"
     status = 503
     close_code = 4503
     retryable = True
