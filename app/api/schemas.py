@@ -1,0 +1,322 @@
+"""Bodies of requests and answers, as section "HTTP" of the README lists them.
+
+Unknown fields are ignored: a client may be newer than the service.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from app.core.pcm import SAMPLE_RATE
+from app.core.spec import AudioPathName, NamedId, SessionSpec, SessionView
+from app.errors import InvalidRequest
+from app.settings import RoomKind, Settings
+
+TRACK_LEAD_MS = 40
+"""How far ahead of its audio device a track may be fed, always."""
+
+STOCK_REPLICA = "r4067604db72"
+"""A stock replica of Tavus, which the sandbox knows too."""
+
+STOCK_PERSONAS = {AudioPathName.ECHO: "pipecat0", AudioPathName.TRACK: "pipecat-stream"}
+"""Tavus's stock personas that speak what they are sent, by the way they take audio."""
+
+IdName = Literal["replica_id", "face_id", "persona_id", "pal_id"]
+TavusId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Metadata = Annotated[
+    dict[
+        Annotated[str, StringConstraints(max_length=512)],
+        Annotated[str, StringConstraints(max_length=512)],
+    ],
+    Field(max_length=16),
+]
+
+
+class RequestBody(BaseModel):
+    """A JSON object from a client, of exactly the types it should have."""
+
+    model_config = ConfigDict(strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_json(cls, value: object) -> object:
+        """Refuse what Python reads but JSON does not know, before it reaches Tavus."""
+        try:
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        except (ValueError, TypeError, RecursionError):
+            raise ValueError("must be JSON with finite numbers and valid text") from None
+        return value
+
+
+# --- sessions ---------------------------------------------------------------------------------
+
+
+class SessionCreate(RequestBody):
+    """What a session shall be. Everything has a default if the service is configured so."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {},
+                {
+                    "replica_id": "r4067604db72",
+                    "persona_id": "pipecat0",
+                    "conversation_name": "Support call",
+                    "metadata": {"customer": "42"},
+                    "conversation": {"properties": {"enable_recording": True}},
+                },
+            ]
+        }
+    )
+
+    replica_id: TavusId | None = None
+    face_id: TavusId | None = None
+    """The newer name of ``replica_id``; give one. Tavus is told the name you use."""
+    persona_id: TavusId | None = None
+    pal_id: TavusId | None = None
+    """The newer name of ``persona_id``; give one."""
+    conversation_name: Annotated[str, StringConstraints(max_length=256)] | None = None
+    """Shown in Tavus's lists, followed by a tag of the service."""
+    audio_path: Literal["echo", "track"] | None = None
+    """``echo``: app messages. ``track``: an audio track, which needs a persona that hears it."""
+    lead_ms: int | None = Field(None, ge=0, le=10_000)
+    """How far ahead of real time audio is handed over; on ``track`` always 40."""
+    ready_timeout_s: float | None = Field(None, gt=0, le=3600)
+    """How long to wait for the replica."""
+    idle_timeout_s: float | None = Field(None, gt=0, le=86_400)
+    """The session ends after this long without any activity."""
+    max_duration_s: float | None = Field(None, gt=0, le=86_400)
+    metadata: Metadata = Field(default_factory=dict)
+    """At most 16 strings that come back with the session."""
+    conversation: dict[str, Any] = Field(default_factory=dict)
+    """Merged into the request to Tavus; fields that the service needs itself win."""
+
+    @field_validator("face_id", "pal_id")
+    @classmethod
+    def _one_name(cls, value: str | None, info: ValidationInfo) -> str | None:
+        older = "replica_id" if info.field_name == "face_id" else "persona_id"
+        if value is not None and info.data.get(older) is not None:
+            raise ValueError(f"give {older} or {info.field_name}, not both")
+        return value
+
+    @field_validator("conversation")
+    @classmethod
+    def _properties_are_an_object(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(value.get("properties", {}), dict):
+            raise ValueError("properties must be an object")  # noqa: TRY004  # pydantic's protocol
+        return value
+
+    def spec(self, settings: Settings) -> SessionSpec:
+        """Fill in the defaults. Raises ``InvalidRequest`` when nothing says who shall speak."""
+        audio_path = AudioPathName(self.audio_path or settings.audio_path)
+        sources = (
+            vars(self),
+            self.conversation,
+            {
+                "replica_id": settings.tavus_replica_id,
+                "face_id": settings.tavus_face_id,
+                "persona_id": settings.tavus_persona_id,
+                "pal_id": settings.tavus_pal_id,
+            },
+        )
+        face = _named_id("replica_id", "face_id", sources)
+        pal = _named_id("persona_id", "pal_id", sources)
+        if face is None and pal is None:
+            if settings.room_kind is RoomKind.DAILY:
+                raise InvalidRequest(
+                    "replica_id or face_id is needed: none is configured",
+                    fields=(("replica_id", "is needed"),),
+                )
+            face = NamedId("replica_id", STOCK_REPLICA)
+        if pal is None:
+            newer = face is not None and face.name == "face_id"
+            pal = NamedId("pal_id" if newer else "persona_id", STOCK_PERSONAS[audio_path])
+        lead_ms = settings.lead_ms if self.lead_ms is None else self.lead_ms
+        return SessionSpec(
+            face=face,
+            pal=pal,
+            conversation_name=self.conversation_name,
+            audio_path=audio_path,
+            lead_ms=TRACK_LEAD_MS if audio_path is AudioPathName.TRACK else lead_ms,
+            ready_timeout_s=self.ready_timeout_s or settings.ready_timeout_s,
+            idle_timeout_s=self.idle_timeout_s or settings.idle_timeout_s,
+            max_duration_s=self.max_duration_s or settings.max_duration_s,
+            metadata=self.metadata,
+            conversation=self.conversation,
+        )
+
+
+def _named_id(
+    older: IdName, newer: IdName, sources: Iterable[Mapping[str, object]]
+) -> NamedId | None:
+    """Take the id from the first source that has it under either name."""
+    for source in sources:
+        for name in (older, newer):
+            value = source.get(name)
+            if isinstance(value, str) and value:
+                return NamedId(name, value)
+    return None
+
+
+class Audio(BaseModel):
+    """How audio reaches the replica."""
+
+    path: Literal["echo", "track"]
+    sample_rate: int
+    """Hertz."""
+    lead_ms: int
+
+
+class SessionError(BaseModel):
+    """Why the session failed."""
+
+    code: str
+    detail: str
+
+
+class Session(BaseModel):
+    """A session."""
+
+    id: str
+    status: Literal["starting", "ready", "ended", "failed"]
+    room: Literal["daily", "sandbox"]
+    conversation_id: str | None
+    conversation_url: str | None
+    """Where people join."""
+    meeting_token: str | None = None
+    """Opens a private room (``require_auth``)."""
+    stream_url: str
+    """Where to send audio: a WebSocket. Holds no secret."""
+    audio: Audio
+    metadata: dict[str, str]
+    created_at: datetime
+    ready_at: datetime | None = None
+    expires_at: datetime
+    ended_at: datetime | None = None
+    end_reason: str | None = None
+    error: SessionError | None = None
+
+    @classmethod
+    def of(cls, view: SessionView, stream_url: str) -> Self:
+        """Show a session; what it does not have is left unset."""
+        optional = {
+            "meeting_token": view.meeting_token,
+            "ready_at": view.ready_at,
+            "ended_at": view.ended_at,
+            "end_reason": view.end_reason,
+            "error": view.error and SessionError(code=view.error.code, detail=view.error.detail),
+        }
+        return cls.model_validate(
+            {
+                "id": view.session_id,
+                "status": view.status.value,
+                "room": view.room,
+                "conversation_id": view.conversation_id,
+                "conversation_url": view.conversation_url,
+                "stream_url": stream_url,
+                "audio": Audio(
+                    path=view.spec.audio_path.value,
+                    sample_rate=SAMPLE_RATE,
+                    lead_ms=view.spec.lead_ms,
+                ),
+                "metadata": view.spec.metadata,
+                "created_at": view.created_at,
+                "expires_at": view.expires_at,
+                **{name: value for name, value in optional.items() if value is not None},
+            }
+        )
+
+
+class SessionPage(BaseModel):
+    """Sessions, newest first."""
+
+    data: list[Session]
+    next_cursor: str | None
+    """Give it as ``cursor`` for the next page; null on the last."""
+
+
+# --- what a session is told -------------------------------------------------------------------
+
+
+class InterruptRequest(RequestBody):
+    """A barge-in."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{}, {"id": "int-1", "reason": "the user speaks"}]}
+    )
+
+    id: Annotated[str, StringConstraints(max_length=128)] | None = None
+    """Comes back in ``interrupt.accepted``."""
+    utterance_id: Annotated[str, StringConstraints(max_length=64)] | None = None
+    """A guard: nothing happens unless this one is playing, open or queued."""
+    reason: Annotated[str, StringConstraints(max_length=256)] | None = None
+
+
+class CutUtterance(BaseModel):
+    """One utterance that was cut, as known at the cut."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    utterance_id: str
+    received_ms: int
+    sent_ms: int
+    played_ms: int
+    dropped_ms: int
+
+
+class InterruptResult(BaseModel):
+    """What an interrupt did."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str | None = None
+    interrupted: bool
+    """False when the guard stopped it."""
+    epoch: int
+    """The session's epoch from here on."""
+    utterance_id: str | None = None
+    """The one that was playing."""
+    dropped_ms: int
+    """Received and never handed to the room, of all utterances together."""
+    utterances: list[CutUtterance]
+
+
+class MessageCreate(RequestBody):
+    """One Tavus interaction; the service adds the envelope."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"event_type": "conversation.respond", "properties": {"text": "Hello!"}},
+                {
+                    "event_type": "conversation.echo",
+                    "properties": {"modality": "text", "text": "Hello!"},
+                },
+            ]
+        }
+    )
+
+    event_type: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    properties: dict[str, Any] = Field(default_factory=dict)
+
+
+# --- the service itself -----------------------------------------------------------------------
+
+
+class Health(BaseModel):
+    """The service does what was asked about."""
+
+    status: Literal["ok"] = "ok"
