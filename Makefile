@@ -1,0 +1,67 @@
+# The way in for people: `make run` and `make test` need a Debian machine with Python 3.11 or newer
+# and, for the Debian packages that are missing, root or sudo.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+NODE_MODULES := .cache/node
+
+# ws is what the README's Node client imports.
+WS := ws@8.18.3
+
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+APT_INSTALL := $(SUDO) apt-get update -qq </dev/null && \
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends
+
+.PHONY: run test lint types openapi lock
+
+run: $(VENV)/run.stamp
+	@exec $(BIN)/avatar-bridge serve
+
+test: $(VENV)/test.stamp $(NODE_MODULES)/stamp
+	@command -v espeak-ng >/dev/null || { $(APT_INSTALL) espeak-ng </dev/null; }
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report term
+
+lint: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/test.stamp
+	$(BIN)/mypy
+
+openapi: $(VENV)/run.stamp
+	$(BIN)/avatar-bridge openapi
+
+# Keeps every pin that still fits; delete requirements*.txt first to take the newest of all.
+lock:
+	tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && $(PYTHON) -m venv "$$tmp" && \
+	"$$tmp/bin/pip" install --quiet pip-tools && \
+	compile="$$tmp/bin/pip-compile --quiet --generate-hashes --strip-extras --no-header \
+		--no-emit-index-url --no-emit-find-links --build-deps-for editable" && \
+	$$compile --output-file requirements.txt pyproject.toml && \
+	$$compile --extra test --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
+
+# What follows makes each environment once, and again only when its lock has changed.
+
+$(VENV)/run.stamp: requirements.txt pyproject.toml | $(VENV)/made.stamp
+	$(PIP) install --require-hashes --requirement requirements.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/test.stamp: requirements-dev.txt pyproject.toml | $(VENV)/made.stamp
+	$(PIP) install --require-hashes --requirement requirements-dev.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/made.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(APT_INSTALL) python3-venv </dev/null; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(NODE_MODULES)/stamp:
+	@command -v node npm >/dev/null || { $(APT_INSTALL) nodejs npm </dev/null; }
+	npm install --silent --prefix $(NODE_MODULES) --no-save --no-package-lock $(WS)
+	@touch $@
