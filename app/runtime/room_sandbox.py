@@ -22,6 +22,8 @@ from app import errors
 from app.core.events import (
     AppMessageReceived,
     AudioConsumed,
+    LinkInterrupted,
+    LinkRestored,
     MessageFailed,
     Participant,
     ParticipantJoined,
@@ -288,6 +290,10 @@ class SandboxRoom:
                 self._take_message(operation["message"])
             case "cleared":
                 self._take_cleared(operation["epoch"], operation["samples"])
+            case "interrupted":
+                self._report(LinkInterrupted())
+            case "restored":
+                self._report(LinkRestored())
             case "participant_joined":
                 self._report(ParticipantJoined(_participant(operation["participant"])))
             case "participant_left":

@@ -127,7 +127,8 @@ class RoomPages:
                 await _deny(websocket, 401, "this room needs a meeting token")
                 return
             good = secrets.compare_digest(token.encode(), conversation.meeting_token.encode())
-            if not good or time.monotonic_ns() > conversation.token_expires:
+            expired = time.monotonic_ns() > conversation.token_expires
+            if not good or expired or conversation.faults.token_expired:
                 await _deny(websocket, 403, "the meeting token is wrong or has expired")
                 return
         try:

@@ -29,8 +29,9 @@ class Frame:
 class Device:
     """Begins each frame when the one before it is over, and can drop those not begun."""
 
-    def __init__(self) -> None:
-        """Have nothing to play."""
+    def __init__(self, drift_ppm: int = 0) -> None:
+        """Have nothing to play. The clock runs ``drift_ppm`` millionths too slow."""
+        self._drift_ppm = drift_ppm
         self.begun = 0
         """Samples begun since joining, padding included."""
         self._epoch = 0
@@ -67,5 +68,6 @@ class Device:
         if self._waiting and self._waiting[0][0] <= at:
             _, begun = self._waiting.popleft()
             self.begun += begun.length
-            self._current = (at + samples_to_ns(begun.length), begun)
+            lasts = samples_to_ns(begun.length)
+            self._current = (at + lasts + lasts * self._drift_ppm // 1_000_000, begun)
         return ended, begun

@@ -67,17 +67,10 @@ def _audio(properties: dict[str, Any], inference_id: str | None) -> AudioEcho | 
     return AudioEcho(pcm, rate, inference_id, done=properties.get("done") in (True, "true"))
 
 
-def is_echo(message: dict[str, Any]) -> bool:
-    """Whether this app message is an echo."""
-    return message.get("event_type") == "conversation.echo"
-
-
 def is_audio_echo(message: dict[str, Any]) -> bool:
-    """Whether this app message carries audio to be spoken."""
+    """Whether this app message, an echo, carries audio to be spoken."""
     properties = message.get("properties")
-    return (
-        is_echo(message) and isinstance(properties, dict) and properties.get("modality") == "audio"
-    )
+    return isinstance(properties, dict) and properties.get("modality") == "audio"
 
 
 def without_audio(message: Any) -> Any:

@@ -31,6 +31,8 @@ class Ids(StrEnum):
 
     CLIENT = "client"
     TAVUS = "tavus"
+    PREVIOUS = "previous"
+    """That of the utterance before; none at first."""
 
 
 class MessagesAs(StrEnum):
@@ -76,6 +78,15 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     replica_rejoin_after_ms: int | None = None
     """It comes back under a new participant id."""
 
+    # --- the link
+    token_expired: bool = False
+    """A meeting token is refused at the door."""
+    link_lost_after_ms: int | None = None
+    """Counted from a participant's join: no message passes, none is confirmed."""
+    link_lost_ms: int = 2000
+    drift_ppm: int = 0
+    """Millionths by which the audio device of a track runs too slow."""
+
     # --- app messages
     strict_bytes: bool = True
     """Refuse messages of more than 4096 bytes, as Daily documents."""
@@ -109,6 +120,8 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     # --- interrupts
     interrupt_ignored: bool = False
     interrupt_slow_ms: int = 0
+    interrupt_again_after_ms: int | None = None
+    """Obeyed a second time, which cuts what came after it."""
     interrupt_unacknowledged: bool = False
     """The replica stops but says nothing about it."""
 

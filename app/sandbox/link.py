@@ -18,6 +18,7 @@ Text, room to client::
     {"op": "participant_joined" | "participant_left", "participant": {...}}
     {"op": "message", "from": participant_id, "message": object or string}
     {"op": "consumed", "samples": n, "at_ns": t}     the device has finished a frame
+    {"op": "interrupted"}, {"op": "restored"}     messages in between are lost, unconfirmed
     {"op": "ended", "reason": "..."}     the conversation is over; the link closes
 
 A participant is ``{"participant_id", "user_id", "name"}``.

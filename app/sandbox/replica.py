@@ -12,7 +12,7 @@ utterance the replica falls silent, says so, and waits for 100 ms again, as Tavu
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from app.core.pcm import SAMPLE_BYTES, SAMPLE_RATE, ms_to_samples, ns_to_samples, samples_to_ns
@@ -31,6 +31,8 @@ TRACK_SILENCE_NS = 300_000_000
 
 HOLD_BACK_NS = 3_000_000_000
 """So long after its last audio an utterance that is held back for its ``done`` is let go."""
+
+MS = 1_000_000
 
 DEAD_IDS = 1000
 """Interrupted ids remembered; the oldest are forgotten."""
@@ -105,9 +107,11 @@ class Replica:
         """While it speaks: a moment (ns) and the head's sample that began to sound then."""
         self._began = 0
         """The head's sample at the last ``Started``."""
-        self._cuts: deque[tuple[int, list[Utterance]]] = deque()
+        self._cuts: list[tuple[int, Iterable[Utterance]]] = []
+        """When to cut which utterances, the earliest first; ``_queue`` itself stands for all."""
         self._dead: OrderedDict[str, None] = OrderedDict()
         self._turns = 0
+        self._previous_id = ""
         self._facts: list[ReplicaFact] = []
 
     # --- what comes in
@@ -146,7 +150,7 @@ class Replica:
         self._play_to(now)
         utterance = self._queue[-1] if self._queue else None
         if utterance is None or not utterance.track or utterance.done or utterance.doomed:
-            utterance = Utterance(None, self._make_id(), track=True)
+            utterance = Utterance(None, self._spoken_id(None), track=True)
             self._queue.append(utterance)
         utterance.append(now, pcm, SAMPLE_RATE, silence=silence, epoch=epoch)
         utterance.heard_at = now + samples_to_ns(len(pcm) // SAMPLE_BYTES)
@@ -161,7 +165,11 @@ class Replica:
             for utterance in met:
                 utterance.doomed = True
                 self._bury(utterance)
-            self._cuts.append((now + self._faults.interrupt_slow_ms * 1_000_000, met))
+            self._cuts.append((now + self._faults.interrupt_slow_ms * MS, met))
+            if self._faults.interrupt_again_after_ms is not None:
+                again = now + self._faults.interrupt_again_after_ms * MS
+                self._cuts.append((again, self._queue))
+            self._cuts.sort(key=lambda cut: cut[0])
             self._play_to(now)
         return self._take_facts()
 
@@ -207,8 +215,8 @@ class Replica:
     def _step(self, at: int) -> None:
         """Do the one thing that is due at ``at``."""
         if self._cuts and self._cuts[0][0] <= at:
-            _, utterances = self._cuts.popleft()
-            self._cut(at, utterances)
+            _, utterances = self._cuts.pop(0)
+            self._cut(at, list(utterances))
             return
         head = self._queue[0]
         waits = not head.done and (head.track or self._is_held_back(head))
@@ -231,10 +239,18 @@ class Replica:
                     return utterance
         if inference_id is None or self._faults.new_id is NewId.CUT:
             self._cut(now, list(self._queue))
-        made = inference_id is None or self._faults.ids is Ids.TAVUS
-        utterance = Utterance(inference_id, self._make_id() if made else str(inference_id))
+        utterance = Utterance(inference_id, self._spoken_id(inference_id))
         self._queue.append(utterance)
         return utterance
+
+    def _spoken_id(self, inference_id: str | None) -> str:
+        """The id that speaking events will carry for an utterance."""
+        honest = inference_id
+        if honest is None or self._faults.ids is Ids.TAVUS:
+            honest = self._make_id()
+        shown = self._previous_id if self._faults.ids is Ids.PREVIOUS else honest
+        self._previous_id = honest
+        return shown
 
     def _cut(self, at: int, utterances: list[Utterance]) -> None:
         """Stop and drop these utterances."""
