@@ -17,7 +17,7 @@ from app.edge import listen
 from app.serve import run, serve
 from app.settings import Settings
 from tests.support.edge import settings_with
-from tests.support.service import FakeService
+from tests.support.fake_service import FakeService
 
 SETTINGS = settings_with(port=0, tavus_base_url="http://127.0.0.1:9/v2")
 
