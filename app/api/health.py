@@ -18,7 +18,12 @@ PING_TIMEOUT_S = 2.0
 router = APIRouter(tags=["service"])
 
 
-@router.get("/healthz", operation_id="getHealth", summary="Is the service alive?")
+@router.get(
+    "/healthz",
+    operation_id="getHealth",
+    summary="Is the service alive?",
+    responses=problem_responses(anybody=True),
+)
 async def health() -> Health:
     """Answer as long as the event loop turns."""
     return Health()
@@ -28,7 +33,7 @@ async def health() -> Health:
     "/readyz",
     operation_id="getReadiness",
     summary="Can the service take sessions?",
-    responses=problem_responses(errors.Draining, errors.NotReady),
+    responses=problem_responses(errors.Draining, errors.NotReady, anybody=True),
 )
 async def readiness(settings: SettingsDep, registry: RegistryDep, tavus: TavusDep) -> Health:
     """Say whether a new session would have a chance.

@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
@@ -24,13 +24,17 @@ MEDIA_TYPE = "application/problem+json"
 class FieldProblem(BaseModel):
     """What is wrong with one field."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     field: str
     """Path in the body with dots, or the name of the header or query parameter."""
     message: str
 
 
 class Problem(BaseModel):
-    """An error of this service. Decide by ``code``; the other texts are for people."""
+    """An error of this service. Decide by `code`; the other texts are for people."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     type: str
     title: str
@@ -41,7 +45,7 @@ class Problem(BaseModel):
     retryable: bool
     """Whether the same call can succeed later."""
     retry_after_ms: int | None = None
-    """When, if that is known; ``Retry-After`` has it in whole seconds."""
+    """When, if that is known; the header `Retry-After` has it in whole seconds."""
     errors: list[FieldProblem] | None = None
 
 
@@ -128,21 +132,27 @@ def _of_status(error: HTTPException) -> BridgeError:
 
 # --- the OpenAPI document ---------------------------------------------------------------------
 
-_EVERYWHERE: tuple[type[BridgeError], ...] = (
-    errors.Unauthorized,
-    errors.Forbidden,
-    errors.Internal,
-)
+_EVERYWHERE: frozenset[type[BridgeError]] = frozenset({errors.Forbidden, errors.Internal})
+_RETRY_AFTER = {
+    "Retry-After": {"description": "Seconds, when known", "schema": {"type": "integer"}}
+}
 
 
-def problem_responses(*kinds: type[BridgeError]) -> dict[int | str, dict[str, Any]]:
-    """Write a route's ``responses``: these errors and those of every route, one example each."""
+def problem_responses(
+    *kinds: type[BridgeError], anybody: bool = False
+) -> dict[int | str, dict[str, Any]]:
+    """Write a route's ``responses``: these errors and those of every route, one example each.
+
+    ``anybody`` is for the routes that need no credential.
+    """
+    all_kinds = {*kinds, *_EVERYWHERE, *(() if anybody else (errors.Unauthorized,))}
     by_status: dict[int, list[BridgeError]] = defaultdict(list)
-    for kind in sorted({*kinds, *_EVERYWHERE}, key=lambda kind: (kind.status, kind.code)):
+    for kind in sorted(all_kinds, key=lambda kind: (kind.status, kind.code)):
         by_status[kind.status].append(_example(kind))
     return {
         status: {
             "description": "; ".join(f"`{error.code}`: {error.title}" for error in found),
+            "headers": _RETRY_AFTER if any(error.retryable for error in found) else {},
             "content": {
                 MEDIA_TYPE: {
                     "schema": {"$ref": "#/components/schemas/Problem"},
@@ -173,7 +183,13 @@ def _document(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
         tags=app.openapi_tags,
     )
+    schemas: dict[str, Any] = document["components"]["schemas"]
+    for operation in (each for path in document["paths"].values() for each in path.values()):
+        # FastAPI takes every parameter for one that can be wrong, but an id is any text.
+        if "HTTPValidationError" in str(operation["responses"].get("422")):
+            del operation["responses"]["422"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
     schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
     schemas.update(schema.pop("$defs"), Problem=schema)
     return document

@@ -48,7 +48,7 @@ Metadata = Annotated[
 class RequestBody(BaseModel):
     """A JSON object from a client, of exactly the types it should have."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, use_attribute_docstrings=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -84,16 +84,16 @@ class SessionCreate(RequestBody):
 
     replica_id: TavusId | None = None
     face_id: TavusId | None = None
-    """The newer name of ``replica_id``; give one. Tavus is told the name you use."""
+    """The newer name of `replica_id`; give one. Tavus is told the name you use."""
     persona_id: TavusId | None = None
     pal_id: TavusId | None = None
-    """The newer name of ``persona_id``; give one."""
+    """The newer name of `persona_id`; give one."""
     conversation_name: Annotated[str, StringConstraints(max_length=256)] | None = None
     """Shown in Tavus's lists, followed by a tag of the service."""
     audio_path: Literal["echo", "track"] | None = None
-    """``echo``: app messages. ``track``: an audio track, which needs a persona that hears it."""
+    """`echo`: app messages. `track`: an audio track, which needs a persona that hears it."""
     lead_ms: int | None = Field(None, ge=0, le=10_000)
-    """How far ahead of real time audio is handed over; on ``track`` always 40."""
+    """How far ahead of real time audio is handed over; on `track` always 40."""
     ready_timeout_s: float | None = Field(None, gt=0, le=3600)
     """How long to wait for the replica."""
     idle_timeout_s: float | None = Field(None, gt=0, le=86_400)
@@ -120,7 +120,7 @@ class SessionCreate(RequestBody):
         return value
 
     def spec(self, settings: Settings) -> SessionSpec:
-        """Fill in the defaults. Raises ``InvalidRequest`` when nothing says who shall speak."""
+        """Fill in the defaults. Raises `InvalidRequest` when nothing says who shall speak."""
         audio_path = AudioPathName(self.audio_path or settings.audio_path)
         sources = (
             vars(self),
@@ -171,24 +171,51 @@ def _named_id(
     return None
 
 
-class Audio(BaseModel):
+class AnswerBody(BaseModel):
+    """A JSON object for a client."""
+
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
+
+
+class Audio(AnswerBody):
     """How audio reaches the replica."""
 
     path: Literal["echo", "track"]
     sample_rate: int
-    """Hertz."""
+    """Of what the room gets, Hertz; input may have any rate."""
     lead_ms: int
+    """How far ahead of real time audio is handed over."""
 
 
-class SessionError(BaseModel):
+class SessionError(AnswerBody):
     """Why the session failed."""
 
     code: str
     detail: str
 
 
-class Session(BaseModel):
+class Session(AnswerBody):
     """A session."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "sess_9f86d081884c7d65",
+                    "status": "ready",
+                    "room": "daily",
+                    "conversation_id": "c123456",
+                    "conversation_url": "https://tavus.daily.co/c123456",
+                    "stream_url": "wss://bridge.example.com/sessions/sess_9f86d081884c7d65/stream",
+                    "audio": {"path": "echo", "sample_rate": 24000, "lead_ms": 1500},
+                    "metadata": {"customer": "42"},
+                    "created_at": "2026-11-22T08:53:00Z",
+                    "ready_at": "2026-11-22T08:53:02.500000Z",
+                    "expires_at": "2026-11-22T09:53:00Z",
+                }
+            ]
+        }
+    )
 
     id: str
     status: Literal["starting", "ready", "ended", "failed"]
@@ -197,16 +224,20 @@ class Session(BaseModel):
     conversation_url: str | None
     """Where people join."""
     meeting_token: str | None = None
-    """Opens a private room (``require_auth``)."""
+    """Opens a private room (`require_auth`)."""
     stream_url: str
     """Where to send audio: a WebSocket. Holds no secret."""
     audio: Audio
     metadata: dict[str, str]
+    """As given."""
     created_at: datetime
     ready_at: datetime | None = None
+    """When the replica was in the room."""
     expires_at: datetime
+    """When the session ends at the latest."""
     ended_at: datetime | None = None
     end_reason: str | None = None
+    """The `reason` of the stream's `session.ended`."""
     error: SessionError | None = None
 
     @classmethod
@@ -240,12 +271,12 @@ class Session(BaseModel):
         )
 
 
-class SessionPage(BaseModel):
+class SessionPage(AnswerBody):
     """Sessions, newest first."""
 
     data: list[Session]
     next_cursor: str | None
-    """Give it as ``cursor`` for the next page; null on the last."""
+    """Give it as `cursor` for the next page; null on the last."""
 
 
 # --- what a session is told -------------------------------------------------------------------
@@ -259,16 +290,14 @@ class InterruptRequest(RequestBody):
     )
 
     id: Annotated[str, StringConstraints(max_length=128)] | None = None
-    """Comes back in ``interrupt.accepted``."""
+    """Comes back in `interrupt.accepted`."""
     utterance_id: Annotated[str, StringConstraints(max_length=64)] | None = None
     """A guard: nothing happens unless this one is playing, open or queued."""
     reason: Annotated[str, StringConstraints(max_length=256)] | None = None
 
 
-class CutUtterance(BaseModel):
+class CutUtterance(AnswerBody):
     """One utterance that was cut, as known at the cut."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     utterance_id: str
     received_ms: int
@@ -277,10 +306,32 @@ class CutUtterance(BaseModel):
     dropped_ms: int
 
 
-class InterruptResult(BaseModel):
+class InterruptResult(AnswerBody):
     """What an interrupt did."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "int-1",
+                    "interrupted": True,
+                    "epoch": 3,
+                    "utterance_id": "u7",
+                    "dropped_ms": 1400,
+                    "utterances": [
+                        {
+                            "utterance_id": "u7",
+                            "received_ms": 4000,
+                            "sent_ms": 2600,
+                            "played_ms": 1200,
+                            "dropped_ms": 1400,
+                        }
+                    ],
+                },
+                {"interrupted": False, "epoch": 3, "dropped_ms": 0, "utterances": []},
+            ]
+        }
+    )
 
     id: str | None = None
     interrupted: bool
@@ -316,7 +367,7 @@ class MessageCreate(RequestBody):
 # --- the service itself -----------------------------------------------------------------------
 
 
-class Health(BaseModel):
+class Health(AnswerBody):
     """The service does what was asked about."""
 
     status: Literal["ok"] = "ok"

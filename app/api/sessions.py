@@ -44,6 +44,14 @@ class JsonRoute(APIRoute):
         return handle
 
 
+CREATED_HEADERS = {
+    "Location": {"description": "Path of the session", "schema": {"type": "string"}},
+    "Idempotency-Replayed": {
+        "description": "`true` when the session was made by an earlier request with this key",
+        "schema": {"type": "string"},
+    },
+}
+
 router = APIRouter(prefix="/sessions", tags=["sessions"], route_class=JsonRoute)
 
 
@@ -54,26 +62,29 @@ router = APIRouter(prefix="/sessions", tags=["sessions"], route_class=JsonRoute)
     summary="Create a session",
     response_model_exclude_unset=True,
     dependencies=[BEARER],
-    responses=problem_responses(
-        errors.MalformedJson,
-        errors.InvalidRequest,
-        errors.TooLarge,
-        errors.IdempotencyConflict,
-        errors.IdempotencyInProgress,
-        errors.TooManySessions,
-        errors.Draining,
-        errors.SessionOver,
-        errors.RoomFailed,
-        errors.ReplicaTimeout,
-        errors.TavusRejected,
-        errors.TavusOutOfCredits,
-        errors.TavusConcurrencyLimit,
-        errors.TavusRateLimited,
-        errors.TavusUnauthorized,
-        errors.TavusForbidden,
-        errors.TavusUnavailable,
-        errors.TavusTimeout,
-    ),
+    responses={
+        201: {"description": "The session", "headers": CREATED_HEADERS},
+        **problem_responses(
+            errors.MalformedJson,
+            errors.InvalidRequest,
+            errors.TooLarge,
+            errors.IdempotencyConflict,
+            errors.IdempotencyInProgress,
+            errors.TooManySessions,
+            errors.Draining,
+            errors.SessionOver,
+            errors.RoomFailed,
+            errors.ReplicaTimeout,
+            errors.TavusRejected,
+            errors.TavusOutOfCredits,
+            errors.TavusConcurrencyLimit,
+            errors.TavusRateLimited,
+            errors.TavusUnauthorized,
+            errors.TavusForbidden,
+            errors.TavusUnavailable,
+            errors.TavusTimeout,
+        ),
+    },
 )
 async def create_session(
     *,
@@ -90,6 +101,7 @@ async def create_session(
     idempotency_key: Annotated[
         str | None,
         Header(
+            alias="Idempotency-Key",
             pattern=r"^[ -~]{1,255}$",
             description="The same key and body again answers with the same session, for 24 hours.",
         ),
@@ -148,7 +160,7 @@ async def list_sessions(
     summary="Look at a session",
     response_model_exclude_unset=True,
     dependencies=[BEARER],
-    responses=problem_responses(errors.SessionNotFound, errors.InvalidRequest),
+    responses=problem_responses(errors.SessionNotFound),
 )
 async def get_session(request: Request, settings: SettingsDep, runner: RunnerDep) -> Session:
     """Look at one session. One that ended stays readable for an hour."""
@@ -161,7 +173,7 @@ async def get_session(request: Request, settings: SettingsDep, runner: RunnerDep
     operation_id="endSession",
     summary="End a session",
     dependencies=[BEARER],
-    responses=problem_responses(errors.SessionNotFound, errors.InvalidRequest),
+    responses=problem_responses(errors.SessionNotFound),
 )
 async def end_session(runner: RunnerDep) -> None:
     """End a session: what it plays is cut. Ending it again changes nothing.
