@@ -25,8 +25,10 @@ NOT_PASSED_ON = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
-        # ours
+        # each server says its own
         "authorization",
+        "date",
+        "server",
         "x-forwarded-proto",
     }
 )
