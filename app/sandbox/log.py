@@ -66,12 +66,12 @@ class Heard:
 
     def forget_block(self) -> None:
         """Drop the oldest block."""
-        if self._blocks:
-            self._blocks.popleft()
+        self._blocks.popleft()
 
     def forget(self) -> None:
         """Drop everything."""
         self._blocks.clear()
+        self._shelf.left(self)
 
     def wav(self) -> bytes:
         """All that is still kept, as a WAV file."""
@@ -98,3 +98,7 @@ class HeardShelf:
         self._order.append(heard)
         if len(self._order) > self._limit:
             self._order.popleft().forget_block()
+
+    def left(self, heard: Heard) -> None:
+        """Count the blocks of this room no more."""
+        self._order = deque(other for other in self._order if other is not heard)

@@ -72,13 +72,16 @@ class Utterance:
 
         ``silence`` samples at the end of 24 kHz audio are padding.
         """
-        tail = b"" if rate == self._rate else self._finish_resampler()
+        tail = b""
         if rate != self._rate:
+            tail = self._finish_resampler()
+            if rate != SAMPLE_RATE:
+                self._resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32")
             self._rate = rate
-            self._resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32")
         if self._resampler is not None:
-            pcm = tail + _resample(self._resampler, pcm, last=False)
+            pcm = _resample(self._resampler, pcm, last=False)
             silence = 0
+        pcm = tail + pcm
         length = len(pcm) // SAMPLE_BYTES
         self.add(now, Piece(pcm, length - silence, silence, epoch))
         return length
