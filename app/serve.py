@@ -56,7 +56,7 @@ async def serve(settings: Settings, create_app: CreateApp) -> int:
     try:
         listener = listen(settings.host, settings.port)
     except OSError as error:
-        reason = error.strerror or error
+        reason = str(error.strerror).partition(" (while")[0]  # socket repeats the address
         log.error("cannot listen on %s port %d: %s", settings.host, settings.port, reason)  # noqa: TRY400  # one clear line
         return 1
     with listener, _Signals() as signals:

@@ -111,7 +111,7 @@ def test_taken_port_is_one_clear_line_and_exit_1(tmp_path: Path) -> None:
 
     assert 1 == served.returncode
     assert 1 == len(served.stderr.splitlines())
-    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in served.stderr
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use\n" in served.stderr
 
 
 def _root() -> str:

@@ -125,7 +125,7 @@ async def test_taken_port_exits_1_before_anything_starts(caplog: pytest.LogCaptu
 
     assert 1 == code
     assert 1 == len(caplog.records)
-    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in caplog.text
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use\n" in caplog.text
     assert service.settings is None
 
 
