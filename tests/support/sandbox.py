@@ -1,0 +1,96 @@
+"""The sandbox inside a test: driven by a clock that stands still, or served on a loopback port."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import uvicorn
+
+from app.sandbox.app import SandboxServer, create_sandbox
+
+KEY = {"x-api-key": "any"}
+
+
+class FakeOutbox:
+    """Keeps what a room sends to one participant."""
+
+    def __init__(self) -> None:
+        self.posted: list[dict[str, Any]] = []
+        self.closed = False
+
+    def post(self, operation: dict[str, Any]) -> None:
+        """Keep it."""
+        self.posted.append(operation)
+
+    def close(self) -> None:
+        """Note the end."""
+        self.closed = True
+
+    def ops(self) -> list[str]:
+        """What kinds of operations came."""
+        return [operation["op"] for operation in self.posted]
+
+    def messages(self) -> list[Any]:
+        """The app messages among them."""
+        return [operation["message"] for operation in self.posted if operation["op"] == "message"]
+
+
+def echo_message(
+    pcm: bytes,
+    *,
+    inference_id: str | None = "u1",
+    done: bool | str = False,
+    sample_rate: int | None = 24_000,
+) -> str:
+    """An audio echo as a client sends it."""
+    properties: dict[str, Any] = {"modality": "audio", "audio": base64.b64encode(pcm).decode()}
+    if inference_id is not None:
+        properties["inference_id"] = inference_id
+    if sample_rate is not None:
+        properties["sample_rate"] = sample_rate
+    properties["done"] = done
+    return message("conversation.echo", properties)
+
+
+def message(event_type: str, properties: dict[str, Any] | None = None) -> str:
+    """An app message of a client."""
+    body: dict[str, Any] = {"message_type": "conversation", "event_type": event_type}
+    if properties is not None:
+        body["properties"] = properties
+    return json.dumps(body)
+
+
+def kinds(log: list[dict[str, Any]], *wanted: str) -> list[dict[str, Any]]:
+    """The entries of these kinds."""
+    return [entry for entry in log if entry["kind"] in wanted]
+
+
+@contextlib.asynccontextmanager
+async def running_sandbox(api_key: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
+    """The sandbox on a loopback port; yields a client with its address and a good key."""
+    sock = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        create_sandbox(api_key=api_key),
+        log_level="critical",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=1,
+    )
+    server = SandboxServer(config)
+    serving = asyncio.create_task(server.serve([sock]))
+    base_url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    try:
+        headers = {"x-api-key": api_key or "any"}
+        async with httpx.AsyncClient(base_url=base_url, headers=headers) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        await serving
+        sock.close()
