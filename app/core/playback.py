@@ -96,7 +96,7 @@ class Playback:
     def lost(self, delivery: Delivery) -> None:
         """The room did not deliver a chunk that it had taken: nobody will hear it."""
         if delivery.utterance is not None:
-            delivery.utterance.sent -= delivery.chunk.samples
+            delivery.utterance.take_back(delivery.chunk.samples)
 
     def _close(self, now: int) -> Delivery | None:
         run = self._speech.current()

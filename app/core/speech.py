@@ -78,7 +78,7 @@ class Run:
             since = self.speaking_since
             speaking = 0 if since is None else ns_to_samples(max(0, now - since))
             return min(self.total, self.heard + speaking), "replica"
-        if self.consumed:
+        if self.consumed and self.cut_at is None:
             return min(self.total, self.consumed), "track"
         return min(self.total, self.head.at(now)), "clock"
 
@@ -181,7 +181,7 @@ class Speech:
                 run.total -= part
                 back -= part
                 if segment.utterance is not None:
-                    segment.utterance.sent -= part
+                    segment.utterance.take_back(part)
                 if not segment.samples:
                     run.segments.pop()
 
@@ -338,7 +338,8 @@ class Speech:
 
     def _spread(self, run: Run, now: int) -> None:
         position, source = run.position(now)
-        if run.cut_at is not None and run.stopped and run.timed:
+        if run.cut_at is not None and (run.timed or not run.stopped):
+            # Only a duration says where an interrupted replica really was.
             source = "clock"
         whole = run.complete() and run.timed
         played: dict[Utterance, int] = {}

@@ -69,9 +69,20 @@ class Utterance:
         """Milliseconds accepted and never handed over, so that received = sent + dropped."""
         return self.received_ms - self.sent_ms
 
+    def take_back(self, samples: int) -> None:
+        """Undo a hand-over: the room did not get ``samples`` after all."""
+        self.sent -= samples
+        self.played = min(self.played, self.sent)
+        if not self.sent:
+            self.first_sent_at = None
+            self.source = "clock"
+
     def play_to(self, position: int, source: Source) -> None:
-        """Set the position: clamped to what was sent, never behind what was told."""
-        self.played = max(self.told, min(position, self.sent))
+        """Set the position: never behind what was told, and above all never beyond what was sent.
+
+        What was sent can shrink, when a room gives up on what it had taken.
+        """
+        self.played = min(self.sent, max(self.told, position))
         self.source = source
 
 
