@@ -208,6 +208,8 @@ class Room:
 
     def clear(self, member: Member, epoch: int) -> None:
         """Drop the track audio older than ``epoch`` that the device has not begun."""
+        if self.ended:
+            return
         now = self._catch_up()
         begun = member.device.clear(epoch)
         self.log.write(now, "cleared", epoch=epoch, samples=begun)
