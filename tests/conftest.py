@@ -23,10 +23,11 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 def _no_leaked_threads_and_sockets() -> Iterator[None]:
     threads, sockets = set(threading.enumerate()), _sockets()
     yield
-    for thread in set(threading.enumerate()) - threads:
+    leaked = set(threading.enumerate()) - threads
+    for thread in leaked:
         thread.join(1)  # asyncio's own helpers are still saying goodbye
 
-    assert set() == set(threading.enumerate()) - threads
+    assert [] == [thread.name for thread in leaked if thread.is_alive()]
     assert set() == _sockets() - sockets
 
 
@@ -42,7 +43,8 @@ async def _no_leaked_tasks() -> AsyncIterator[None]:
     yield
     await settle()
 
-    assert set() == asyncio.all_tasks() - {asyncio.current_task()}
+    leaked = asyncio.all_tasks() - {asyncio.current_task()}
+    assert [] == sorted(task.get_name() for task in leaked)
 
 
 def _sockets() -> set[str]:
