@@ -62,6 +62,6 @@ $(VENV)/made.stamp:
 	@touch $@
 
 $(NODE_MODULES)/stamp:
-	@command -v node npm >/dev/null || { $(APT_INSTALL) nodejs npm </dev/null; }
+	@command -v node >/dev/null && command -v npm >/dev/null || { $(APT_INSTALL) nodejs npm </dev/null; }
 	npm install --silent --prefix $(NODE_MODULES) --no-save --no-package-lock $(WS)
 	@touch $@

@@ -25,7 +25,7 @@ PING_S = 20.0
 _UNACKED_MS = 20_000
 """How long the kernel keeps a connection whose peer takes nothing; the same as for a pong."""
 
-_SHUTDOWN_S = 3
+_SHUTDOWN_S = 2
 """For open connections once the sessions have ended; what is left then never reads."""
 
 _BACKLOG = 2048

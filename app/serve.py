@@ -28,8 +28,8 @@ from app.supervisor import SandboxChild, SandboxFailed
 CreateApp = Callable[[Settings], FastAPI]
 """Builds the application; its lifespan puts a ``Drainable`` into ``app.state.registry``."""
 
-_END_S = 4.0
-"""For ending all sessions once their speech is over; leaves time for the rest of 10 s."""
+_END_S = 3.0
+"""For ending all sessions once their speech is over; with drain_s and the rest below 10 s."""
 
 log = logging.getLogger(__name__)
 
