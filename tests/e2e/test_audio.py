@@ -15,7 +15,8 @@ import pytest
 
 from app.core.pcm import SAMPLE_RATE, AudioFormat, Encoding
 from tests.support.audio import pieces, wav
-from tests.support.service import Client, Stream
+from tests.support.processes import children, starved_ns, together
+from tests.support.service import Client, Service, Stream
 from tests.support.speech import Heard, encode, expected, slices, speech, tone
 
 PATHS = ("echo", "track")
@@ -24,6 +25,9 @@ CLOSING = SAMPLE_RATE * 40 // 1000
 
 FRAME = SAMPLE_RATE * 20 // 1000
 """Samples of a frame of the track, which the end of an utterance is padded to."""
+
+PRE_BUFFER_MS = 100
+"""What a replica wants before it starts, and so what it can live on."""
 
 AHEAD_NS = 200_000_000
 """A replica whose client is this far ahead of it must never run dry."""
@@ -92,12 +96,12 @@ def test_that_every_two_choices_are_tried_together() -> None:
     assert set() == every - set().union(*(case.pairs() for case in CASES))
 
 
-async def test_every_format_is_heard_whole(client: Client) -> None:
+async def test_every_format_is_heard_whole(service: Service, client: Client) -> None:
     """Speech in any format, cut in any way, plays as one float32 resampling of it would."""
-    await asyncio.gather(*(say_case(client, number, case) for number, case in enumerate(CASES)))
+    await together(*(say_case(service, client, *numbered) for numbered in enumerate(CASES)))
 
 
-async def say_case(client: Client, number: int, case: Case) -> None:
+async def say_case(service: Service, client: Client, number: int, case: Case) -> None:
     """Say one case and hold what was heard, and the room's log, against it."""
     text = TEXTS[number % len(TEXTS)]
     signal = speech(text, case.rate, channels=case.channels, ms=1200)
@@ -107,7 +111,7 @@ async def say_case(client: Client, number: int, case: Case) -> None:
     session = await client.create_session(audio_path=case.path)
     async with client.connect(session, query(case.format)) as stream:
         await stream.send({"type": "utterance.start", "utterance_id": "only"})
-        diary = Diary(case.format)
+        diary = Diary(service, case.format)
         for piece in slices(data, case.slicing, case.format):
             await stream.send(append(piece) if case.transport == "base64" else piece)
             diary.sent(piece)
@@ -173,7 +177,7 @@ async def test_wav_streams(client: Client) -> None:
         session, _ = await say(client, "echo", address, parts)
         await assert_heard(client, session, wanted)
 
-    await asyncio.gather(*(check(*case) for case in cases))
+    await together(*(check(*case) for case in cases))
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -202,13 +206,13 @@ async def test_the_format_changes_between_utterances(client: Client, path: str) 
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_a_tts_that_keeps_just_ahead(client: Client, path: str) -> None:
+async def test_a_tts_that_keeps_just_ahead(service: Service, client: Client, path: str) -> None:
     """Packets in real time, 400 ms ahead, never let the replica run dry."""
     pcm = encode(speech("A voice that is made while it is heard.", 16_000, ms=1600), Encoding.S16LE)
     fmt = AudioFormat(Encoding.S16LE, 16_000, 1)
     packets = list(slices(pcm, "20ms", fmt))
     session = await client.create_session(wait=True, audio_path=path)
-    diary = Diary(fmt)
+    diary = Diary(service, fmt)
     async with client.connect(session, query(fmt)) as stream:
         began = time.monotonic()
         for number, packet in enumerate(packets):
@@ -274,8 +278,10 @@ async def assert_heard(client: Client, session: dict[str, Any], wanted: list[Hea
 class Diary:
     """When a client had sent how much of an utterance, by the clock that the room's log uses."""
 
-    def __init__(self, fmt: AudioFormat) -> None:
-        """Begin with nothing, sent in ``fmt``."""
+    def __init__(self, service: Service, fmt: AudioFormat) -> None:
+        """Begin with nothing, to be sent to ``service`` in ``fmt``."""
+        self._processes = (service.pid, *children(service.pid))
+        self._starved = starved_ns(*self._processes)
         self._format = fmt
         self._bytes = 0
         self._entries: list[tuple[int, int]] = []
@@ -289,17 +295,25 @@ class Diary:
         """Samples at 24 kHz sent by this moment (monotonic ns)."""
         return max((samples for at, samples in self._entries if at <= moment), default=0)
 
+    def starved_ms(self) -> int:
+        """Milliseconds that the service and its sandbox have stood in line for a CPU since."""
+        return (starved_ns(*self._processes) - self._starved) // 1_000_000
+
 
 async def assert_smooth(client: Client, session: dict[str, Any], diary: Diary) -> None:
-    """Nothing was refused, and the replica never ran dry of what was sent in time."""
+    """Nothing was refused, and the replica never ran dry of what was sent in time.
+
+    A replica holds 100 ms, so one that is dry for d ms was fed 100 + d ms late. What the kernel did
+    not let the processes run is the machine's doing and not theirs.
+    """
     log = await client.log(session["conversation_id"])
-    dry: list[tuple[int, int]] = []
+    dry_ms = 0
     for entry in log:
         if entry["kind"] == "underrun":
             since = entry["at_ns"] - entry["ms"] * 1_000_000
             played = sum(e["samples"] for e in log if e["kind"] == "played" and e["at_ns"] <= since)
             if diary.at(since - AHEAD_NS) > played:
-                dry.append((played, entry["ms"]))
+                dry_ms += entry["ms"]
 
     assert [] == [entry for entry in log if entry["kind"] in {"refused", "ignored"}]
-    assert [] == dry
+    assert not dry_ms or PRE_BUFFER_MS + dry_ms <= diary.starved_ms()

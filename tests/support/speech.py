@@ -30,7 +30,8 @@ def _spoken(text: str) -> Signal:
     command = ["espeak-ng", "--stdout", "-s", "180", text]
     wav = subprocess.run(command, check=True, capture_output=True).stdout
     pcm = wav[wav.index(b"data") + 8 :]
-    signal: Signal = np.frombuffer(pcm[: len(pcm) // 2 * 2], "<i2").astype(np.float32) / 32768
+    words = np.frombuffer(pcm[: len(pcm) // 2 * 2], "<i2")
+    signal: Signal = np.divide(words, 32768, dtype=np.float32)
     signal.flags.writeable = False
     return signal
 
@@ -75,15 +76,15 @@ def encode(signal: Signal, encoding: Encoding) -> bytes:
     match encoding:
         case Encoding.S16LE | Encoding.S16BE:
             order = "<i2" if encoding is Encoding.S16LE else ">i2"
-            return _words(flat, 16).astype(order).tobytes()
+            return bytes(_words(flat, 16).astype(order))
         case Encoding.S24LE:
-            return _words(flat, 24).astype("<i4").view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
+            return bytes(_words(flat, 24).astype("<i4").view(np.uint8).reshape(-1, 4)[:, :3])
         case Encoding.S32LE:
-            return _words(flat, 32).astype("<i4").tobytes()
+            return bytes(_words(flat, 32).astype("<i4"))
         case Encoding.U8:
-            return np.clip(np.rint(flat * 128) + 128, 0, 255).astype(np.uint8).tobytes()
+            return bytes((_words(flat, 8) + 128).astype(np.uint8))
         case Encoding.F32LE:
-            return flat.astype("<f4").tobytes()
+            return bytes(flat.astype("<f4"))
         case Encoding.MULAW | Encoding.ALAW:
             return _companded(flat, encoding)
         case _:
@@ -92,7 +93,8 @@ def encode(signal: Signal, encoding: Encoding) -> bytes:
 
 def _words(flat: NDArray[np.float64], bits: int) -> NDArray[np.int64]:
     full = 2 ** (bits - 1)
-    return np.clip(np.rint(flat * full), -full, full - 1).astype(np.int64)
+    words: NDArray[np.int64] = np.clip(np.rint(flat * full), -full, full - 1).astype(np.int64)
+    return words
 
 
 def _companded(flat: NDArray[np.float64], encoding: Encoding) -> bytes:
@@ -100,8 +102,7 @@ def _companded(flat: NDArray[np.float64], encoding: Encoding) -> bytes:
     values = Decoder(AudioFormat(encoding, SAMPLE_RATE, 1)).push(bytes(range(256)))
     order = np.argsort(values, kind="stable")
     edges = (values[order][1:] + values[order][:-1]) / 2
-    nearest: NDArray[np.int64] = order[np.searchsorted(edges, flat)]
-    return nearest.astype(np.uint8).tobytes()
+    return bytes(order[np.searchsorted(edges, flat)].astype(np.uint8))
 
 
 def expected(data: bytes, fmt: AudioFormat) -> Heard:
