@@ -22,13 +22,25 @@ from tests.support.edge import serving, settings_with
 SECRET = "s3cr3t-Value_1.x"
 
 
-LOGGERS = ("", "httpx", "httpcore", "uvicorn.error", "uvicorn.access", "asyncio", "websockets")
+LOGGERS = (
+    "",
+    "uvicorn",
+    "httpx",
+    "httpcore",
+    "uvicorn.error",
+    "uvicorn.access",
+    "asyncio",
+    "websockets",
+)
 
 
 @pytest.fixture(autouse=True)
 def _restored_logging() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in LOGGERS]
     before = [(log, log.handlers[:], log.level, log.propagate) for log in loggers]
+    for log in loggers[1:]:  # as in a new process, whatever servers other tests have run
+        log.handlers.clear()
+        log.propagate = True
     yield
     for log, handlers, level, propagate in before:
         log.handlers[:] = handlers
