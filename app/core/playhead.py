@@ -8,9 +8,9 @@ from app.core.pcm import ns_to_samples, samples_to_ns
 class Playhead:
     """A player that gets samples in bursts and plays them in real time.
 
-    It starts once ``prebuffer`` samples wait (or the end was announced) and plays at 24 kHz until it
-    runs dry; then it waits for its pre-buffer again. A late call catches up, since the position comes
-    from the anchor; a dry player re-anchors to the moment it starts anew.
+    It starts once ``prebuffer`` samples wait (or the end was announced) and plays at 24 kHz until
+    it runs dry; then it waits for its pre-buffer again. A late call catches up, since the position
+    comes from the anchor; a dry player re-anchors to the moment it starts anew.
     """
 
     def __init__(self, prebuffer: int = 0) -> None:
@@ -18,6 +18,8 @@ class Playhead:
         self._prebuffer = prebuffer
         self._anchor: int | None = None
         self._base = 0
+        self._dry_at = 0
+        """When it last ran dry, in ns; 0: nothing was played yet."""
         self._closed = False
         self.handed = 0
         """Samples given to the player so far."""
@@ -49,13 +51,19 @@ class Playhead:
         return self.handed - self.at(now)
 
     def reaches(self, position: int) -> int | None:
-        """When ``position`` is played, in ns; None when the player waits for more first."""
+        """When ``position`` is played, in ns; None when the player waits for more first.
+
+        For what was played before the player last ran dry, that moment.
+        """
+        if position <= self._base:
+            return self._dry_at
         if self._anchor is None or position > self.handed:
             return None
         return self._anchor + samples_to_ns(position - self._base)
 
     def _catch_up(self, now: int) -> None:
         if self._anchor is not None and self.at(now) >= self.handed:
+            self._dry_at = self._anchor + samples_to_ns(self.handed - self._base)
             self._anchor, self._base = None, self.handed
 
     def _start(self, now: int) -> None:
