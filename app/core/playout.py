@@ -1,8 +1,11 @@
 """The one audio buffer of a session: what is accepted and not yet handed to the room.
 
 ``push`` puts a chunk at the end, ``due`` takes what may be handed over now, ``next_deadline`` says
-when to ask again and ``clear`` drops everything. ``lead`` bounds how far ahead of real time audio is
-handed over: 0 is real time; None leaves the keeping of time to the sink.
+when to ask again and ``clear`` drops everything. ``lead`` bounds how far ahead of real time audio
+is handed over: 0 is real time; None leaves the keeping of time to the sink.
+
+Real time is counted from the first chunk. Who asks late gets what should have gone before, so that
+small delays do not add up to a gap; after a dry buffer or a hold, counting begins anew.
 """
 
 from __future__ import annotations
@@ -10,9 +13,12 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from app.core.pcm import Chunk
-from app.core.playhead import Playhead
+from app.core.pcm import SAMPLE_BYTES, Chunk, samples_to_ns
 from app.core.utterances import Utterance
+
+LATE_NS = 100_000_000
+"""Asking later than this is no late wake-up but the end of a hold: a burst of everything that was
+held would be too much. As long as the pre-buffer that bridges it in the replica."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +28,10 @@ class Queued:
     utterance: Utterance
     chunk: Chunk
 
+    def samples(self) -> int:
+        """Samples that the sink plays for it, padding included."""
+        return len(self.chunk.pcm) // SAMPLE_BYTES
+
 
 class Playout:
     """Never sleeps and never asks what time it is: ``now`` is an argument, in ns."""
@@ -30,11 +40,10 @@ class Playout:
         """Make an empty one; ``lead`` in samples."""
         self._lead = lead
         self._queue: deque[Queued] = deque()
-        self._pace = Playhead()
-
-    def __len__(self) -> int:
-        """Chunks that wait."""
-        return len(self._queue)
+        self._dry = True
+        """Nothing waited behind the last chunk: a gap behind it is not a late call's."""
+        self._plays_until = 0
+        """When all that was handed over is played in real time, in ns; 0: long ago."""
 
     def push(self, utterance: Utterance, chunks: list[Chunk]) -> None:
         """Put ``chunks`` of ``utterance`` at the end."""
@@ -46,26 +55,24 @@ class Playout:
 
     def due(self, now: int) -> Queued | None:
         """Take the next chunk if it may be handed over at ``now``."""
-        if not self._queue:
+        deadline = self.next_deadline()
+        if deadline is None or now < deadline:
             return None
-        if self._lead is not None:
-            ahead = self._pace.ahead(now)
-            if ahead and ahead + len(self._queue[0].chunk.pcm) // 2 > self._lead:
-                return None
         item = self._queue.popleft()
-        if self._lead is not None:
-            self._pace.hand(len(item.chunk.pcm) // 2, now)
+        if now - self._plays_until > (0 if self._dry else LATE_NS):
+            self._plays_until = now
+        self._plays_until += samples_to_ns(item.samples())
+        self._dry = not self._queue
         return item
 
     def next_deadline(self) -> int | None:
-        """When the next chunk becomes due, in ns; None when there is none."""
+        """When the next chunk becomes due, in ns, the past meaning at once; None without one."""
         if not self._queue:
             return None
         if self._lead is None:
             return 0
-        size = len(self._queue[0].chunk.pcm) // 2
-        position = self._pace.handed - max(0, self._lead - size)
-        return self._pace.reaches(position) or 0
+        spare = max(0, self._lead - self._queue[0].samples())
+        return self._plays_until - samples_to_ns(spare)
 
     def drop(self, utterance: Utterance) -> None:
         """Drop what waits of one utterance."""
@@ -74,4 +81,5 @@ class Playout:
     def clear(self) -> None:
         """Drop everything, and forget what the sink still holds: it is told to stop."""
         self._queue.clear()
-        self._pace = Playhead()
+        self._dry = True
+        self._plays_until = 0
