@@ -1,22 +1,23 @@
 """A session's life, as a table.
 
 The theory, in short. A session is always in one ``State``. Facts reach it through ``handle``; it
-answers with orders (``app.core.commands``) and performs none of them. ``TABLE`` maps a state and the
-type of a fact to the next state; a pair that is absent raises ``IllegalEvent`` and changes nothing.
+answers with orders (``app.core.commands``) and performs none of them. ``TABLE`` maps a state and
+the type of a fact to the next state; a pair that is absent raises ``IllegalEvent`` and changes
+nothing.
 
 Facts from outside (Tavus, the room, the timers) may come late, twice or in any order, so every pair
-of a state and an outside fact is in the table, most of them as "stay". Only what we ourselves do can
-be illegal, and then it is a bug.
+of a state and an outside fact is in the table, most of them as "stay". Only what we ourselves do
+can be illegal, and then it is a bug.
 
-Money sets the shape of the end: once Tavus was asked for a conversation, the session is not ``OVER``
-before Tavus has refused it or has confirmed its end. ``ENDING`` is public as ``ended`` or ``failed``
-already; what is left of it happens behind the caller's back. A conversation that turns up after all
-is ended, whatever the state::
+Money sets the shape of the end: once Tavus was asked for a conversation, the session is not
+``OVER`` before Tavus has refused it or has confirmed its end. ``ENDING`` is public as ``ended`` or
+``failed`` already; what is left of it happens behind the caller's back. A conversation that turns
+up after all is ended then::
 
     NEW ─▶ CREATING ─▶ JOINING ─▶ WAITING ─▶ READY ◀─▶ LOST
-              │           └──────────┴─────────┴────────┘
-              │                          │ any cause
-              └─────────▶ OVER ◀────── ENDING
+     │        ├───────────┴──────────┴─────────┴────────┘
+     │        │ refused              ▼ any cause
+     └────────┴─────────▶ OVER ◀─▶ ENDING
 """
 
 from __future__ import annotations
@@ -145,7 +146,7 @@ _STATUS: dict[State, Status] = {
     State.OVER: Status.ENDED,
 }
 
-_LIVE = frozenset({State.CREATING, State.JOINING, State.WAITING, State.READY, State.LOST})
+_LIVE = frozenset(State) - {State.ENDING, State.OVER}
 
 
 class IllegalEvent(Exception):
@@ -259,7 +260,7 @@ class Session:
                 self.reason = "idle"
             case _:
                 self.reason = "max_duration"
-        if before is State.CREATING:
-            # Tavus has not answered yet: the conversation is ended when it turns up.
+        if before in {State.NEW, State.CREATING}:
+            # Tavus was not asked, or has not answered: what turns up after all is ended then.
             return (c.TellState(), c.Finish())
         return (c.TellState(), c.Finish(), c.LeaveRoom(), c.EndConversation())

@@ -1,0 +1,383 @@
+from __future__ import annotations
+
+import copy
+from typing import get_args
+
+import pytest
+
+from app.core import commands as c
+from app.core import events as e
+from app.core.session import OUTSIDE, TABLE, Fact, IllegalEvent, Session, State
+from app.core.spec import Status
+from app.errors import BridgeError, Internal, ReplicaLost, ReplicaTimeout, RoomFailed, TavusRejected
+
+PERSON = e.Participant("p1", "u1", "Ada")
+REFUSAL = TavusRejected("Invalid persona_id")
+FAILURE = RoomFailed("thrown out")
+
+SAMPLES: dict[type[Fact], Fact] = {
+    type(fact): fact
+    for fact in (
+        e.StartRequested(),
+        e.StopRequested("deleted"),
+        e.ConversationCreated("c1", "https://tavus.daily.co/c1"),
+        e.ConversationRefused(REFUSAL),
+        e.ConversationEnded(),
+        e.ConversationShutDown("max_call_duration reached"),
+        e.RoomJoined(),
+        e.RoomFailed(FAILURE),
+        e.ReplicaJoined(),
+        e.ReplicaLeft(),
+        e.ParticipantJoined(PERSON),
+        e.ParticipantLeft(PERSON),
+        e.ReadyTimedOut(),
+        e.ReplicaLostTimedOut(),
+        e.IdleTimedOut(),
+        e.LifetimeReached(),
+    )
+}
+"""One fact of each type."""
+
+WAY: dict[State, tuple[type[Fact], ...]] = {
+    State.NEW: (),
+    State.CREATING: (e.StartRequested,),
+    State.JOINING: (e.StartRequested, e.ConversationCreated),
+    State.WAITING: (e.StartRequested, e.ConversationCreated, e.RoomJoined),
+    State.READY: (e.StartRequested, e.ConversationCreated, e.RoomJoined, e.ReplicaJoined),
+    State.LOST: (
+        e.StartRequested,
+        e.ConversationCreated,
+        e.RoomJoined,
+        e.ReplicaJoined,
+        e.ReplicaLeft,
+    ),
+    State.ENDING: (e.StartRequested, e.ConversationCreated, e.StopRequested),
+    State.OVER: (e.StartRequested, e.ConversationCreated, e.StopRequested, e.ConversationEnded),
+}
+"""What leads to each state."""
+
+WITH_A_CONVERSATION = (State.JOINING, State.WAITING, State.READY, State.LOST)
+ENDED = (State.ENDING, State.OVER)
+
+
+def session_in(state: State) -> Session:
+    """A session that came to ``state`` by its usual way."""
+    session = Session()
+    for kind in WAY[state]:
+        session.handle(SAMPLES[kind])
+
+    assert state is session.state
+    return session
+
+
+def after(session: Session, fact: Fact) -> State:
+    """The state of ``session`` after this fact."""
+    session.handle(fact)
+    return session.state
+
+
+def looks(session: Session) -> dict[str, object]:
+    """Everything a session holds."""
+    return copy.copy(vars(session))
+
+
+# --- the table --------------------------------------------------------------------------------
+
+
+def test_every_fact_has_a_sample() -> None:
+    """No type of fact is missing in these tests."""
+    assert set(get_args(Fact)) == set(SAMPLES)
+
+
+def test_all_but_our_own_wishes_come_from_outside() -> None:
+    """Only a start and a stop are ours; everything else may come at any time."""
+    assert {e.StartRequested, e.StopRequested} == set(get_args(Fact)) - set(OUTSIDE)
+    assert len(set(OUTSIDE)) == len(OUTSIDE)
+
+
+@pytest.mark.parametrize("state", State)
+def test_no_outside_fact_is_illegal(state: State) -> None:
+    """Every pair of a state and an outside fact is in the table."""
+    assert set() == set(OUTSIDE) - set(TABLE[state])
+
+
+def test_only_a_second_start_is_illegal() -> None:
+    """The absent pairs are these, which only a bug of ours can bring about."""
+    absent = {(state, kind) for state in State for kind in SAMPLES if kind not in TABLE[state]}
+
+    assert {(state, e.StartRequested) for state in State if state is not State.NEW} == absent
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_the_table_is_the_law(state: State, kind: type[Fact]) -> None:
+    """A pair of the table moves to its state; any other raises, says why and changes nothing."""
+    session = session_in(state)
+    before = looks(session)
+    after = TABLE[state].get(kind)
+    if after is not None:
+        session.handle(SAMPLES[kind])
+
+        assert after is session.state
+        return
+
+    with pytest.raises(IllegalEvent, match=f"{kind.__name__} is illegal in state {state.value}"):
+        session.handle(SAMPLES[kind])
+
+    assert before == looks(session)
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        (State.NEW, Status.STARTING),
+        (State.CREATING, Status.STARTING),
+        (State.JOINING, Status.STARTING),
+        (State.WAITING, Status.STARTING),
+        (State.READY, Status.READY),
+        (State.LOST, Status.READY),
+        (State.ENDING, Status.ENDED),
+        (State.OVER, Status.ENDED),
+    ],
+)
+def test_the_public_status(state: State, status: Status) -> None:
+    """Clients see four states; while the end is confirmed behind their back it is over for them."""
+    session = session_in(state)
+
+    assert status is session.status
+    assert (state in ENDED) == session.over
+
+
+# --- a life -----------------------------------------------------------------------------------
+
+
+def test_a_life_from_start_to_end() -> None:
+    """Create, join, wait, be ready, end: each fact brings exactly these orders."""
+    session = Session()
+    script: list[tuple[Fact, tuple[c.Command, ...]]] = [
+        (
+            e.StartRequested(),
+            (
+                c.StartTimer(c.Timer.LIFETIME),
+                c.StartTimer(c.Timer.IDLE),
+                c.StartTimer(c.Timer.READY),
+                c.CreateConversation(),
+            ),
+        ),
+        (e.ConversationCreated("c1", "https://tavus.daily.co/c1"), (c.JoinRoom(),)),
+        (e.RoomJoined((PERSON,)), ()),
+        (e.ParticipantJoined(PERSON), (c.TellParticipant(PERSON, joined=True),)),
+        (
+            e.ReplicaJoined(),
+            (
+                c.StopTimer(c.Timer.READY),
+                c.TellReplica(joined=True),
+                c.TellState(),
+                c.ReleaseAudio(),
+            ),
+        ),
+        (e.ParticipantLeft(PERSON), (c.TellParticipant(PERSON, joined=False),)),
+        (
+            e.StopRequested("deleted"),
+            (c.TellState(), c.Finish(), c.LeaveRoom(), c.EndConversation()),
+        ),
+        (e.ConversationEnded(), ()),
+    ]
+    orders = [session.handle(fact) for fact, _ in script]
+
+    assert [expected for _, expected in script] == orders
+    assert State.OVER is session.state
+
+
+def test_the_replica_may_go_and_come_back() -> None:
+    """Audio is held while it is away; the session stays ready, and a timer bounds the wait."""
+    session = session_in(State.READY)
+
+    assert (
+        c.HoldAudio(),
+        c.TellReplica(joined=False),
+        c.StartTimer(c.Timer.REPLICA_LOST),
+    ) == session.handle(e.ReplicaLeft())
+    assert Status.READY is session.status
+    assert (
+        c.StopTimer(c.Timer.REPLICA_LOST),
+        c.TellReplica(joined=True),
+        c.ReleaseAudio(),
+    ) == session.handle(e.ReplicaJoined())
+
+
+# --- the end ----------------------------------------------------------------------------------
+
+CAUSES: list[tuple[Fact, str, str | None, BridgeError | type[BridgeError] | None, set[State]]] = [
+    (e.StopRequested("deleted"), "deleted", None, None, set()),
+    (e.StopRequested("drained", "a deploy"), "drained", "a deploy", None, set()),
+    (e.StopRequested("internal", "a bug"), "internal", "a bug", Internal, set()),
+    (e.ConversationShutDown("credits"), "tavus_shutdown", "credits", None, {State.NEW}),
+    (e.RoomFailed(FAILURE), "room_failed", "thrown out", FAILURE, {State.NEW}),
+    (e.IdleTimedOut(), "idle", None, None, {State.NEW}),
+    (e.LifetimeReached(), "max_duration", None, None, {State.NEW}),
+    (
+        e.ReadyTimedOut(),
+        "replica_timeout",
+        None,
+        ReplicaTimeout,
+        {State.NEW, State.READY, State.LOST},
+    ),
+    (
+        e.ReplicaLostTimedOut(),
+        "replica_lost",
+        None,
+        ReplicaLost,
+        set(State) - {State.LOST},
+    ),
+    (
+        e.ConversationRefused(REFUSAL),
+        "internal",
+        "Invalid persona_id",
+        REFUSAL,
+        set(State) - {State.CREATING},
+    ),
+]
+"""What ends a session, its reason, detail and error, and the states in which it does not."""
+
+
+@pytest.mark.parametrize("state", [state for state in State if state not in ENDED])
+@pytest.mark.parametrize(("fact", "reason", "detail", "error", "not_in"), CAUSES)
+def test_every_cause_of_an_end(
+    state: State,
+    fact: Fact,
+    reason: str,
+    detail: str | None,
+    error: BridgeError | type[BridgeError] | None,
+    not_in: set[State],
+) -> None:
+    """Each cause has its reason and status, tells and finishes once, and ends what costs money."""
+    session = session_in(state)
+    orders = session.handle(fact)
+    if state in not_in:
+        assert (False, None, None, None) == (
+            session.over,
+            session.reason,
+            session.detail,
+            session.error,
+        )
+        assert c.Finish() not in orders
+        return
+
+    paid = (c.LeaveRoom(), c.EndConversation()) if state in WITH_A_CONVERSATION else ()
+    assert (c.TellState(), c.Finish(), *paid) == orders
+    assert (True, reason, detail) == (session.over, session.reason, session.detail)
+    assert (Status.ENDED if error is None else Status.FAILED) is session.status
+    assert error in {session.error, type(session.error), None}
+
+
+@pytest.mark.parametrize("state", ENDED)
+@pytest.mark.parametrize("kind", [kind for kind in SAMPLES if kind is not e.StartRequested])
+def test_after_the_end_nothing_changes_what_was_told(state: State, kind: type[Fact]) -> None:
+    """No fact tells or finishes anything again, or changes reason, error and status."""
+    session = session_in(state)
+    orders = session.handle(SAMPLES[kind])
+
+    assert kind is e.ConversationCreated or () == orders
+    assert ("deleted", None, None) == (session.reason, session.detail, session.error)
+    assert Status.ENDED is session.status
+
+
+def test_an_end_before_the_start_costs_nothing() -> None:
+    """A session that never asked Tavus is over at once."""
+    session = Session()
+
+    assert (c.TellState(), c.Finish()) == session.handle(e.StopRequested("deleted"))
+    assert State.OVER is session.state
+
+
+def test_a_refusal_is_the_end() -> None:
+    """Without a conversation nothing is left to confirm."""
+    session = session_in(State.CREATING)
+    session.handle(e.ConversationRefused(REFUSAL))
+
+    assert State.OVER is session.state
+
+
+@pytest.mark.parametrize("state", WITH_A_CONVERSATION)
+def test_an_end_is_over_when_tavus_confirms_it(state: State) -> None:
+    """Until then the session is ended for its clients and not for us."""
+    session = session_in(state)
+
+    assert State.ENDING is after(session, e.StopRequested("deleted"))
+    assert State.OVER is after(session, e.ConversationEnded())
+
+
+# --- late and doubled facts -------------------------------------------------------------------
+
+
+def test_a_conversation_that_turns_up_after_the_end_is_ended() -> None:
+    """Deleted while Tavus was still at work: what it made is ended as soon as it is known."""
+    session = session_in(State.CREATING)
+
+    assert (c.TellState(), c.Finish()) == session.handle(e.StopRequested("deleted"))
+    assert (c.EndConversation(),) == session.handle(SAMPLES[e.ConversationCreated])
+    assert State.OVER is after(session, e.ConversationEnded())
+
+
+def test_a_refusal_after_the_end_settles_it() -> None:
+    """Deleted while Tavus was still at work, and then refused: nothing is left to end."""
+    session = session_in(State.CREATING)
+    session.handle(e.StopRequested("deleted"))
+
+    assert () == session.handle(e.ConversationRefused(REFUSAL))
+    assert State.OVER is session.state
+    assert "deleted" == session.reason
+    assert None is session.error
+
+
+def test_a_conversation_that_turns_up_after_all_is_ended() -> None:
+    """Even where the session was over for good, what costs money is ended."""
+    session = session_in(State.CREATING)
+    session.handle(e.ConversationRefused(REFUSAL))
+
+    assert (c.EndConversation(),) == session.handle(SAMPLES[e.ConversationCreated])
+    assert Status.FAILED is session.status
+    assert State.OVER is after(session, e.ConversationEnded())
+
+
+NOTHING = [
+    *[(state, e.ConversationCreated) for state in (State.NEW, *WITH_A_CONVERSATION)],
+    *[(state, e.ConversationRefused) for state in (State.NEW, *WITH_A_CONVERSATION)],
+    *[(state, e.ConversationEnded) for state in State],
+    (State.NEW, e.ConversationShutDown),
+    *[(state, e.RoomJoined) for state in State],
+    (State.NEW, e.RoomFailed),
+    *[
+        (state, e.ReplicaJoined)
+        for state in (State.NEW, State.CREATING, State.JOINING, State.READY)
+    ],
+    *[
+        (state, e.ReplicaLeft)
+        for state in (State.NEW, State.CREATING, State.JOINING, State.WAITING, State.LOST)
+    ],
+    *[(state, e.ReadyTimedOut) for state in (State.NEW, State.READY, State.LOST)],
+    *[(state, e.ReplicaLostTimedOut) for state in State if state is not State.LOST],
+    *[(State.NEW, kind) for kind in (e.IdleTimedOut, e.LifetimeReached)],
+]
+"""Facts that come too early, too late or twice (after the end: see above)."""
+
+
+@pytest.mark.parametrize(("state", "kind"), NOTHING)
+def test_early_late_and_doubled_facts_bring_no_orders(state: State, kind: type[Fact]) -> None:
+    """A fact that means nothing where it arrives orders nothing and changes the state at most."""
+    session = session_in(state)
+    before = looks(session)
+
+    assert () == session.handle(SAMPLES[kind])
+    assert before | {"state": TABLE[state][kind]} == looks(session)
+
+
+@pytest.mark.parametrize("state", [state for state in State if state not in ENDED])
+def test_people_are_told_of_until_the_end(state: State) -> None:
+    """Who comes and goes is told as often as the room says it, and never after the end."""
+    session = session_in(state)
+
+    assert (c.TellParticipant(PERSON, joined=True),) == session.handle(e.ParticipantJoined(PERSON))
+    assert (c.TellParticipant(PERSON, joined=False),) == session.handle(e.ParticipantLeft(PERSON))
+    assert state is session.state
