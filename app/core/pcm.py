@@ -1,7 +1,8 @@
 """Units of audio and time: integer samples at 24 kHz and integer nanoseconds.
 
-Everything behind the resampler is 24 kHz mono signed 16-bit little-endian, the rate Tavus recommends
-(``sample_rate`` of ``conversation.echo``). Milliseconds appear only at the wire, rounded down.
+Everything behind the resampler is 24 kHz mono signed 16-bit little-endian, the rate that Tavus
+recommends (``sample_rate`` of ``conversation.echo``). Milliseconds appear only at the wire, rounded
+down.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.pcm import (
-    SAMPLE_WIDTH,
     AudioFormat,
     Encoding,
     ms_to_samples,
@@ -14,45 +13,77 @@ from app.core.pcm import (
     samples_to_ns,
 )
 
-SAMPLES = st.integers(0, 10**12)
+
+def test_a_second_in_every_unit() -> None:
+    """24 000 samples are 1 000 ms and 1 000 000 000 ns, both ways."""
+    assert 1000 == samples_to_ms(24_000)
+    assert 24_000 == ms_to_samples(1000)
+    assert 1_000_000_000 == samples_to_ns(24_000)
+    assert 24_000 == ns_to_samples(1_000_000_000)
 
 
-@given(samples=SAMPLES)
-def test_milliseconds_round_down(samples: int) -> None:
-    """A position in ms never says more than was counted, and at most 1 ms less."""
-    back = ms_to_samples(samples_to_ms(samples))
-
-    assert 0 <= samples - back < 24
+@pytest.mark.parametrize(("samples", "ms"), [(0, 0), (23, 0), (24, 1), (47, 1), (48, 2)])
+def test_milliseconds_are_rounded_down(samples: int, ms: int) -> None:
+    """A millisecond counts when it is whole."""
+    assert ms == samples_to_ms(samples)
 
 
-@given(samples=SAMPLES)
-def test_deadline_of_samples_is_never_early(samples: int) -> None:
-    """At its deadline the last sample has passed, one nanosecond before it has not."""
-    at = samples_to_ns(samples)
-
-    assert samples == ns_to_samples(at)
-    assert samples == 0 or samples - 1 == ns_to_samples(at - 1)
+@pytest.mark.parametrize(("samples", "ns"), [(0, 0), (1, 41_667), (2, 83_334), (3, 125_000)])
+def test_deadlines_are_rounded_up(samples: int, ns: int) -> None:
+    """One sample lasts 41 666.67 ns; no deadline may come before its sample is over."""
+    assert ns == samples_to_ns(samples)
 
 
-@pytest.mark.parametrize("encoding", list(Encoding))
-def test_frame_holds_all_channels(encoding: Encoding) -> None:
-    """A frame is one sample of each channel; WAV is taken for 16 bits until its header is read."""
-    width = SAMPLE_WIDTH.get(encoding, 2)
+@given(st.integers(0, 10**12))
+def test_at_its_deadline_a_sample_is_over_and_never_before(samples: int) -> None:
+    """The two conversions meet: exactly at ``samples_to_ns`` that many samples have passed."""
+    assert samples == ns_to_samples(samples_to_ns(samples))
+    assert samples == ns_to_samples(samples_to_ns(samples + 1) - 1)
 
-    assert width == AudioFormat(encoding).frame_bytes()
-    assert 2 * width == AudioFormat(encoding, 48_000, 2).frame_bytes()
+
+@given(st.integers(0, 10**12))
+def test_a_position_in_milliseconds_loses_less_than_one(samples: int) -> None:
+    """It never says more than was counted; a whole number of milliseconds comes back unchanged."""
+    assert 0 <= samples - ms_to_samples(samples_to_ms(samples)) < 24
+    assert samples == samples_to_ms(ms_to_samples(samples))
 
 
 @pytest.mark.parametrize(
-    ("form", "size", "samples"),
+    ("encoding", "width"),
     [
-        (AudioFormat(), 48_000, 24_000),
-        (AudioFormat(), 3, 1),
-        (AudioFormat(Encoding.MULAW, 8_000), 8_000, 24_000),
-        (AudioFormat(Encoding.F32LE, 48_000, 2), 384_000, 24_000),
-        (AudioFormat(Encoding.S24LE, 44_100), 3 * 44_100 - 1, 23_999),
+        (Encoding.S16LE, 2),
+        (Encoding.S16BE, 2),
+        (Encoding.S24LE, 3),
+        (Encoding.S32LE, 4),
+        (Encoding.U8, 1),
+        (Encoding.F32LE, 4),
+        (Encoding.MULAW, 1),
+        (Encoding.ALAW, 1),
+        (Encoding.WAV, 2),
     ],
 )
-def test_bytes_are_counted_in_samples(form: AudioFormat, size: int, samples: int) -> None:
-    """Bytes of any format come out as samples at 24 kHz, rounded down."""
-    assert samples == form.samples_in(size)
+def test_bytes_of_one_sample(encoding: Encoding, width: int) -> None:
+    """A sample has its encoding's bytes once a channel; ``wav`` counts with the usual 16 bits."""
+    assert width == AudioFormat(encoding).frame_bytes()
+    assert 2 * width == AudioFormat(encoding, channels=2).frame_bytes()
+
+
+def test_every_encoding_has_a_width() -> None:
+    """No encoding is forgotten in the table above."""
+    assert 9 == len(Encoding)
+
+
+@pytest.mark.parametrize(
+    ("fmt", "count", "samples"),
+    [
+        (AudioFormat(), 960, 480),
+        (AudioFormat(), 961, 480),
+        (AudioFormat(Encoding.MULAW, 8000), 8000, 24_000),
+        (AudioFormat(Encoding.S16LE, 44_100, 2), 176_400, 24_000),
+        (AudioFormat(Encoding.S16LE, 192_000), 14, 0),
+        (AudioFormat(Encoding.S16LE, 192_000), 16, 1),
+    ],
+)
+def test_samples_in_bytes(fmt: AudioFormat, count: int, samples: int) -> None:
+    """Bytes of any format are told in whole samples at 24 kHz, rounded down."""
+    assert samples == fmt.samples_in(count)
