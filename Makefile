@@ -14,7 +14,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT_INSTALL := $(SUDO) apt-get update -qq </dev/null && \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends
 
-.PHONY: run test lint types openapi lock
+.PHONY: run test soak lint types openapi lock
 
 run: $(VENV)/run.stamp
 	@exec $(BIN)/avatar-bridge serve
@@ -22,6 +22,10 @@ run: $(VENV)/run.stamp
 test: $(VENV)/test.stamp $(NODE_MODULES)/stamp
 	@command -v espeak-ng >/dev/null || { $(APT_INSTALL) espeak-ng </dev/null; }
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report term
+
+# What takes minutes: ten of speech without a break on each path.
+soak: $(VENV)/test.stamp
+	@$(BIN)/python -m pytest -m soak --numprocesses 2
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

@@ -15,23 +15,12 @@ import pytest
 
 from app.core.pcm import SAMPLE_RATE, AudioFormat, Encoding
 from tests.support.audio import pieces, wav
-from tests.support.processes import children, starved_ns, together
+from tests.support.hearing import Diary, assert_heard, assert_smooth
+from tests.support.processes import together
 from tests.support.service import Client, Service, Stream
 from tests.support.speech import Heard, encode, expected, slices, speech, tone
 
 PATHS = ("echo", "track")
-CLOSING = SAMPLE_RATE * 40 // 1000
-"""Samples of silence that may follow the speech."""
-
-FRAME = SAMPLE_RATE * 20 // 1000
-"""Samples of a frame of the track, which the end of an utterance is padded to."""
-
-PRE_BUFFER_MS = 100
-"""What a replica wants before it starts, and so what it can live on."""
-
-AHEAD_NS = 200_000_000
-"""A replica whose client is this far ahead of it must never run dry."""
-
 TEXTS = (
     "Good morning, this is a test.",
     "Six thick thistle sticks.",
@@ -259,61 +248,3 @@ async def say(
         await stream.send({"type": "utterance.end"})
         await stream.wait_for("utterance.done", status="played")
     return session, stream
-
-
-async def assert_heard(client: Client, session: dict[str, Any], wanted: list[Heard]) -> None:
-    """These utterances were heard in this order, whole, and nothing but silence else."""
-    heard = await client.heard(session["conversation_id"])
-    track = session["audio"]["path"] == "track"
-    for part in wanted:
-        assert len(part) <= len(heard)
-        assert 1 >= np.abs(heard[: len(part)].astype(np.int32) - part).max(initial=0)
-        padding = -len(part) % FRAME if track else 0
-        assert not heard[len(part) : len(part) + padding].any()
-        heard = heard[len(part) + padding :]
-    assert CLOSING >= len(heard)
-    assert not heard.any()
-
-
-class Diary:
-    """When a client had sent how much of an utterance, by the clock that the room's log uses."""
-
-    def __init__(self, service: Service, fmt: AudioFormat) -> None:
-        """Begin with nothing, to be sent to ``service`` in ``fmt``."""
-        self._processes = (service.pid, *children(service.pid))
-        self._starved = starved_ns(*self._processes)
-        self._format = fmt
-        self._bytes = 0
-        self._entries: list[tuple[int, int]] = []
-
-    def sent(self, piece: bytes) -> None:
-        """Note that a piece was sent just now."""
-        self._bytes += len(piece)
-        self._entries.append((time.monotonic_ns(), self._format.samples_in(self._bytes)))
-
-    def at(self, moment: int) -> int:
-        """Samples at 24 kHz sent by this moment (monotonic ns)."""
-        return max((samples for at, samples in self._entries if at <= moment), default=0)
-
-    def starved_ms(self) -> int:
-        """Milliseconds that the service and its sandbox have stood in line for a CPU since."""
-        return (starved_ns(*self._processes) - self._starved) // 1_000_000
-
-
-async def assert_smooth(client: Client, session: dict[str, Any], diary: Diary) -> None:
-    """Nothing was refused, and the replica never ran dry of what was sent in time.
-
-    A replica holds 100 ms, so one that is dry for d ms was fed 100 + d ms late. What the kernel did
-    not let the processes run is the machine's doing and not theirs.
-    """
-    log = await client.log(session["conversation_id"])
-    dry_ms = 0
-    for entry in log:
-        if entry["kind"] == "underrun":
-            since = entry["at_ns"] - entry["ms"] * 1_000_000
-            played = sum(e["samples"] for e in log if e["kind"] == "played" and e["at_ns"] <= since)
-            if diary.at(since - AHEAD_NS) > played:
-                dry_ms += entry["ms"]
-
-    assert [] == [entry for entry in log if entry["kind"] in {"refused", "ignored"}]
-    assert not dry_ms or PRE_BUFFER_MS + dry_ms <= diary.starved_ms()
