@@ -1,16 +1,18 @@
 """Every setting, typed, with its unit in its name.
 
 Read from the environment and from ``.env``; a wrong value stops the start with one line a mistake
-(``app.cli`` prints them).
+(``app.cli`` prints them). What does not fit together is told with the later of the settings, so
+that all mistakes are found at once.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.core.pcm import SAMPLE_RATE
@@ -111,7 +113,7 @@ class Settings(SandboxSettings):
         for number, entry in enumerate(
             filter(None, (part.strip() for part in value.split(","))), 1
         ):
-            name, colon, key = entry.partition(":")
+            name, colon, key = (part.strip() for part in entry.partition(":"))
             if not colon:
                 name, key = f"key-{number}", entry
             if not name or not key:
@@ -131,22 +133,46 @@ class Settings(SandboxSettings):
     @field_validator("public_url", "tavus_base_url")
     @classmethod
     def _absolute(cls, value: str | None) -> str | None:
-        if value and not value.startswith(("http://", "https://")):
+        if not value:
+            return None
+        if not value.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
-        return value.rstrip("/") if value else None
+        if not urlsplit(value).hostname:
+            raise ValueError("names no host")
+        return value.rstrip("/")
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if self.low_ms >= self.high_ms or self.high_ms > self.buffer_ms:
-            raise ValueError("BRIDGE_LOW_MS < BRIDGE_HIGH_MS <= BRIDGE_BUFFER_MS must hold")
-        if self.room is RoomKind.DAILY and self.tavus_api_key is None:
-            raise ValueError("BRIDGE_ROOM=daily needs TAVUS_API_KEY")
-        if self.host not in LOOPBACK_HOSTS and not self.api_keys:
+    @field_validator("room")
+    @classmethod
+    def _has_its_key(cls, room: RoomKind | None, info: ValidationInfo) -> RoomKind | None:
+        if room is RoomKind.DAILY and not info.data.get("tavus_api_key"):
+            raise ValueError("daily needs TAVUS_API_KEY")
+        return room
+
+    @field_validator("api_keys")
+    @classmethod
+    def _guards_the_host(
+        cls, keys: dict[str, SecretStr], info: ValidationInfo
+    ) -> dict[str, SecretStr]:
+        if not keys and info.data.get("host", "localhost") not in LOOPBACK_HOSTS:
             raise ValueError(
-                "BRIDGE_HOST is not loopback: set BRIDGE_API_KEYS, or everybody could start "
-                "conversations that you pay for"
+                "needed because BRIDGE_HOST is not loopback: everybody could start conversations "
+                "that you pay for"
             )
-        return self
+        return keys
+
+    @field_validator("high_ms")
+    @classmethod
+    def _fits_the_buffer(cls, high_ms: int, info: ValidationInfo) -> int:
+        if high_ms > info.data.get("buffer_ms", high_ms):
+            raise ValueError("must be at most BRIDGE_BUFFER_MS")
+        return high_ms
+
+    @field_validator("low_ms")
+    @classmethod
+    def _is_below_the_high_mark(cls, low_ms: int, info: ValidationInfo) -> int:
+        if low_ms >= info.data.get("high_ms", low_ms + 1):
+            raise ValueError("must be less than BRIDGE_HIGH_MS")
+        return low_ms
 
     @property
     def room_kind(self) -> RoomKind:
