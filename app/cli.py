@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from app import logs
 from app.settings import SandboxSettings, Settings
+from app.speak.wish import Wish, add_arguments
 
 FAILED, WRONG_USE = 1, 2
 """Exit codes besides 0; argparse has chosen the second."""
@@ -52,8 +53,6 @@ def load(kind: type[_AnySettings], **flags: Any) -> _AnySettings:
 def _mistake(problem: ErrorDetails, given: dict[str, Any]) -> str:
     """One mistake in one line. Only ``loc`` and ``msg`` are used: ``input`` may be a secret."""
     what = problem["msg"].removeprefix("Value error, ")
-    if not problem["loc"]:  # found by comparing settings: the message names them
-        return what
     name = str(problem["loc"][0])
     if name in given:
         return f"--{name}: {what}"
@@ -79,6 +78,15 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--port", type=int, help="port to listen on, 0 for a free one")
     where.add_argument("--fd", type=int, help="listening socket inherited from serve")
     sandbox.set_defaults(run=_sandbox)
+
+    speak = commands.add_parser(
+        "speak",
+        help="let a running service speak a file",
+        epilog="Exit codes: 0 when all was played, or cut as asked for; 1 for a failure; 2 for "
+        "wrong use; 128 + N when signal N ended it.",
+    )
+    add_arguments(speak)
+    speak.set_defaults(run=_speak)
 
     openapi = commands.add_parser("openapi", help="write openapi/openapi.json")
     openapi.add_argument("--check", action="store_true", help="only say whether it is current")
@@ -110,6 +118,12 @@ def _sandbox(args: argparse.Namespace) -> int:
         parent_pipe=args.fd is not None,
     )
     return 0
+
+
+def _speak(args: argparse.Namespace) -> int:
+    from app.speak.speaking import run  # noqa: PLC0415  # only this command needs a client
+
+    return run(Wish.of(args))
 
 
 def _openapi(args: argparse.Namespace) -> int:
