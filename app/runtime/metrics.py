@@ -62,6 +62,9 @@ class Metrics:
         self._streams = Gauge(
             "avatar_bridge_stream_connections", "Open stream connections", registry=registry
         )
+        self._tasks = Gauge(
+            "avatar_bridge_tasks", "Tasks of the event loop, every 250 ms", registry=registry
+        )
         self._loop_delay = Histogram(
             "avatar_bridge_event_loop_delay_seconds",
             "How late the event loop woke a sleeper",
@@ -138,6 +141,10 @@ class Metrics:
     def loop_delayed(self, by_ns: int) -> None:
         """Record how late the event loop was once."""
         self._loop_delay.observe(by_ns / NS_PER_S)
+
+    def tasks_counted(self, count: int) -> None:
+        """Record how many tasks the event loop has: without sessions always the same few."""
+        self._tasks.set(count)
 
     def text(self) -> bytes:
         """Write everything in Prometheus's text format, of type ``content_type``."""

@@ -71,7 +71,7 @@ def test_an_utterance_counts_with_its_audio_and_latencies() -> None:
     } <= lines(metrics)
 
 
-def test_interrupts_streams_calls_and_delays_are_counted() -> None:
+def test_interrupts_streams_calls_delays_and_tasks_are_counted() -> None:
     """Nanoseconds come in, seconds go out."""
     metrics = Metrics()
     metrics.interrupted(2_000_000)
@@ -80,6 +80,7 @@ def test_interrupts_streams_calls_and_delays_are_counted() -> None:
     metrics.stream_closed()
     metrics.tavus_called("create", "ok")
     metrics.loop_delayed(3_000_000)
+    metrics.tasks_counted(7)
 
     assert {
         "avatar_bridge_interrupts_total 1.0",
@@ -88,6 +89,7 @@ def test_interrupts_streams_calls_and_delays_are_counted() -> None:
         'avatar_bridge_tavus_requests_total{call="create",outcome="ok"} 1.0',
         'avatar_bridge_event_loop_delay_seconds_bucket{le="0.005"} 1.0',
         'avatar_bridge_event_loop_delay_seconds_bucket{le="0.0025"} 0.0',
+        "avatar_bridge_tasks 7.0",
     } <= lines(metrics)
 
 
