@@ -11,9 +11,9 @@
     ├── StreamError           one message of a stream was wrong (HTTP never sees these)
     └── Draining, NotReady, Internal    our own state
 
-A leaf is one stable ``code``. It knows its HTTP status, the WebSocket close code that matches it and
-whether the same call can succeed later. HTTP answers, WebSocket ``error`` messages and close frames
-are all made from these attributes, so no handler needs an ``if``.
+A leaf is one stable ``code``. It knows its HTTP status, the WebSocket close code that matches it
+and whether the same call can succeed later. HTTP answers, WebSocket ``error`` messages and close
+frames are all made from these attributes, so no handler needs an ``if``.
 """
 
 from __future__ import annotations
@@ -46,6 +46,14 @@ class BridgeError(Exception):
         self.retry_after_ms = retry_after_ms
         self.fields = fields
         super().__init__(self.detail)
+
+    def copy(self) -> BridgeError:
+        """The same error without its history.
+
+        An exception holds every frame it went through: raising one twice, or keeping one, would
+        keep those alive.
+        """
+        return type(self)(self.detail, retry_after_ms=self.retry_after_ms, fields=self.fields)
 
 
 # --- the caller's mistake ---------------------------------------------------------------------
@@ -436,3 +444,7 @@ class NotReady(BridgeError):
 
 class Internal(BridgeError):
     """A bug of ours. The detail says nothing private."""
+
+
+class CannotStart(Exception):
+    """The service cannot run with these settings; the text says why. No client ever sees it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,12 +15,13 @@ from app.api import console, health, sandbox, sessions, stream
 from app.api.guard import Guard
 from app.api.problems import install_problems
 from app.core.events import ConversationCreated
+from app.errors import CannotStart
 from app.runtime.clock import NS_PER_S, Clock, SystemClock
 from app.runtime.metrics import Metrics
 from app.runtime.registry import Registry
+from app.runtime.resources import Resources, RoomFactory
 from app.runtime.room import ReportFact, Room
 from app.runtime.room_sandbox import SandboxRoom
-from app.runtime.runner import Resources, RoomFactory
 from app.runtime.tasks import Tasks
 from app.runtime.tavus_api import BASE_URL, TavusApi
 from app.settings import RoomKind, Settings
@@ -36,20 +38,28 @@ LOOP_PERIOD_NS = NS_PER_S // 4
 """How often the event loop's delay is measured."""
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Build the service; its lifespan makes what it needs and closes it in reverse."""
-    clock = SystemClock()
+def create_app(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    http: httpx.AsyncClient | None = None,
+    make_room: RoomFactory | None = None,
+) -> FastAPI:
+    """Build the service; its lifespan makes what it needs and closes it in reverse.
+
+    What is outside the process can be replaced: time, what answers HTTP, and rooms. Raises
+    ``CannotStart``.
+    """
+    clock = clock or SystemClock()
+    make_room = make_room or _room_factory(settings, clock)
     metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        enders, own = Tasks(_report), Tasks(_report)
-        async with httpx.AsyncClient() as client:
+        own = Tasks(_report)
+        async with http or httpx.AsyncClient() as client:
             tavus = _tavus(client, settings, metrics)
-            resources = Resources(
-                settings, clock, tavus, _room_factory(settings, clock), metrics, enders
-            )
-            registry = Registry(resources)
+            registry = Registry(Resources(settings, clock, tavus, make_room, metrics))
             app.state.tavus = tavus
             app.state.registry = registry
             app.state.sandbox = _sandbox_proxy(client, settings)
@@ -91,7 +101,10 @@ def _tavus(client: httpx.AsyncClient, settings: Settings, metrics: Metrics) -> T
 
 def _room_factory(settings: Settings, clock: Clock) -> RoomFactory:
     if settings.room_kind is RoomKind.DAILY:
-        raise NotImplementedError
+        raise CannotStart(
+            "Daily rooms are not built yet in this version: set BRIDGE_ROOM=sandbox to run with "
+            "the offline sandbox"
+        )
 
     def make_room(conversation: ConversationCreated, report: ReportFact, tasks: Tasks) -> Room:
         url, token = conversation.conversation_url, conversation.meeting_token
@@ -111,6 +124,7 @@ async def _measure_loop(clock: Clock, metrics: Metrics) -> None:
         due = clock.now() + LOOP_PERIOD_NS
         await clock.sleep_until(due)
         metrics.loop_delayed(clock.now() - due)
+        metrics.tasks_counted(len(asyncio.all_tasks()))
 
 
 def _report(name: str, error: BaseException) -> None:

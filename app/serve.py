@@ -20,6 +20,7 @@ import uvloop
 from fastapi import FastAPI
 
 from app.edge import EdgeServer, edge_server, listen
+from app.errors import CannotStart
 from app.runtime.clock import SystemClock
 from app.runtime.tasks import Tasks
 from app.settings import RoomKind, Settings
@@ -81,7 +82,11 @@ async def serve(settings: Settings, create_app: CreateApp) -> int:
 async def _serve_app(
     settings: Settings, create_app: CreateApp, listener: socket.socket, signals: _Signals
 ) -> int:
-    app = create_app(settings)
+    try:
+        app = create_app(settings)
+    except CannotStart as error:
+        log.error("%s", error)  # noqa: TRY400  # one clear line
+        return 1
     server = edge_server(app, settings)
     shutdown = _Shutdown(server, app, settings.drain_s)
     signals.receiver = shutdown.signalled

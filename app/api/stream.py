@@ -8,13 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from fastapi import APIRouter, WebSocket
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from app.api.deps import authenticate
 from app.api.problems import problem_response
 from app.core import wire_in
 from app.core.wire_out import PROTOCOL
-from app.errors import BadMessage, BridgeError, Unauthorized
+from app.errors import BadMessage, BridgeError, Draining, Unauthorized
+from app.runtime.bus import TOO_SLOW
+from app.runtime.clock import NS_PER_S, deadline
 from app.runtime.connection import Connection, Wishes
 from app.runtime.metrics import Metrics
 from app.runtime.registry import Registry
@@ -23,14 +25,23 @@ from app.settings import Settings
 
 log = logging.getLogger(__name__)
 
-SEND_TIMEOUT_S = 10.0
-"""A peer that takes nothing for this long is dropped."""
+SEND_NS = 10 * NS_PER_S
+"""A peer that takes nothing for this long is dropped; the contract's number."""
 
 LOST = 1006
 """What the server reports for a connection that went without a close frame."""
 
+BUG = 1011
+"""How a connection is closed that a bug of ours has ended."""
+
+ABORT = "avatar_bridge.abort"
+"""The scope extension of ``app.edge`` that drops a connection at once."""
+
 BEARER_PROTOCOL = "bearer."
 """A browser cannot set headers: its credential is a second subprotocol with this prefix."""
+
+MAX_DIGITS = 12
+"""Of a number in the address; far more than any that means something."""
 
 router = APIRouter()
 
@@ -39,17 +50,17 @@ router = APIRouter()
 class Credentials:
     """What a client showed in its handshake."""
 
-    subprotocols: tuple[str, ...]
+    subprotocols: tuple[str, ...] = field(repr=False)
     authorization: str | None = field(repr=False)
-    from_subprotocol: bool
+    is_browser: bool
+    """The credential came as a subprotocol: the client can read nothing but close codes."""
 
     @classmethod
     def of(cls, socket: WebSocket) -> Credentials:
         """Read the handshake."""
         subprotocols = tuple(socket.scope.get("subprotocols", ()))
         header = socket.headers.get("authorization")
-        offered = (p for p in subprotocols if p.startswith(BEARER_PROTOCOL))
-        bearer = next(offered, None)
+        bearer = next((p for p in subprotocols if p.startswith(BEARER_PROTOCOL)), None)
         if header is None and bearer is not None:
             header = f"Bearer {bearer.removeprefix(BEARER_PROTOCOL)}"
         return cls(subprotocols, header, bearer is not None)
@@ -67,15 +78,21 @@ async def stream(socket: WebSocket, session_id: str) -> None:
     except BridgeError as error:
         await _turn_away(socket, error, credentials)
         return
-    await socket.accept(subprotocol=PROTOCOL if credentials.subprotocols else None)
     number = registry.next_connection()
     connection = Connection(number, runner, settings, wishes, state.version)
     metrics.stream_opened()
     code = LOST
     try:
+        await socket.accept(subprotocol=PROTOCOL if credentials.subprotocols else None)
+        await connection.attach()
         code = await _serve(socket, connection)
+    except WebSocketDisconnect:  # it went before it was accepted
+        pass
+    except Exception:
+        log.exception("a stream of session %s died", session_id)
+        await _close(socket, connection, BUG)
     finally:
-        connection.detach(clean=code != LOST)
+        connection.detach(clean=code not in {LOST, TOO_SLOW})
         metrics.stream_closed()
 
 
@@ -94,9 +111,11 @@ def _admit(
     try:
         authenticate(settings, credentials.authorization)
     except Unauthorized:
-        # The resume token authenticates by itself.
-        if resume is None or not registry.runner(session_id).producer.knows(resume):
+        # The resume token authenticates by itself; who has none learns nothing of sessions.
+        if resume is None or not _knows(registry, session_id, resume):
             raise
+    if registry.draining:
+        raise Draining
     runner = registry.runner(session_id)
     fmt, declared = wire_in.parse_format(query)
     wishes = Wishes(
@@ -109,17 +128,24 @@ def _admit(
     return runner, wishes
 
 
+def _knows(registry: Registry, session_id: str, resume_token: str) -> bool:
+    try:
+        return registry.runner(session_id).speaker.producer.knows(resume_token)
+    except BridgeError:
+        return False
+
+
 def _number(value: str | None, name: str) -> int | None:
     if value is None:
         return None
-    if not value.isascii() or not value.isdigit() or len(value) > 12:
+    if not value.isascii() or not value.isdigit() or len(value) > MAX_DIGITS:
         raise BadMessage(f"{name} must be a whole number")
     return int(value)
 
 
 async def _turn_away(socket: WebSocket, error: BridgeError, credentials: Credentials) -> None:
     """Refuse before the upgrade; a browser can read only a close code, so it gets one."""
-    if credentials.from_subprotocol and PROTOCOL in credentials.subprotocols:
+    if credentials.is_browser and PROTOCOL in credentials.subprotocols:
         await socket.accept(subprotocol=PROTOCOL)
         await socket.close(error.close_code, error.title)
     else:
@@ -127,17 +153,16 @@ async def _turn_away(socket: WebSocket, error: BridgeError, credentials: Credent
 
 
 async def _serve(socket: WebSocket, connection: Connection) -> int:
-    """Read and write in one task group; returns the close code, whoever closed."""
-    code = LOST
-    try:
-        async with asyncio.TaskGroup() as group:
-            writer = group.create_task(_write(socket, connection), name="stream writer")
-            progress = group.create_task(connection.progress(), name="stream progress")
-            code = await _read(socket, connection)
-            writer.cancel()
-            progress.cancel()
-    except* BridgeError as errors:
-        log.warning("stream failed: %s", errors.exceptions[0])
+    """Read and write in one task group; returns the close code, whoever closed.
+
+    The server tells the reader of the end, also of one that the writer brought about.
+    """
+    async with asyncio.TaskGroup() as group:
+        writer = group.create_task(_write(socket, connection), name="stream writer")
+        progress = group.create_task(connection.progress(), name="stream progress")
+        code = await _read(socket, connection)
+        writer.cancel()
+        progress.cancel()
     return code
 
 
@@ -155,22 +180,34 @@ async def _read(socket: WebSocket, connection: Connection) -> int:
 
 
 async def _write(socket: WebSocket, connection: Connection) -> None:
-    """Send what there is to tell; a peer that takes nothing is dropped."""
+    """Send what there is to tell, then close; a peer that takes nothing is dropped."""
     subscription = connection.subscription
     try:
-        while texts := await subscription.take():
-            for text in texts:
-                async with asyncio.timeout(SEND_TIMEOUT_S):
-                    await socket.send_text(text)
-        async with asyncio.timeout(SEND_TIMEOUT_S):
-            await socket.close(subscription.close_code or 1000)
+        while (text := await subscription.take()) is not None:
+            async with deadline(connection.clock, connection.clock.now() + SEND_NS):
+                await socket.send_text(text)
     except TimeoutError:
         _abort(socket)
+    except WebSocketDisconnect:  # the reader is told, too
+        pass
+    else:
+        await _close(socket, connection, subscription.close_code or 1000)
+
+
+async def _close(socket: WebSocket, connection: Connection, code: int) -> None:
+    """Close with ``code``, or drop who does not even take that."""
+    try:
+        async with deadline(connection.clock, connection.clock.now() + SEND_NS):
+            await socket.close(code)
+    except TimeoutError:
+        _abort(socket)
+    except (WebSocketDisconnect, RuntimeError):  # starlette's word for one that is closed already
+        pass
 
 
 def _abort(socket: WebSocket) -> None:
     """Drop the connection without waiting for what it does not read."""
     extensions = cast("dict[str, Any]", socket.scope.get("extensions") or {})
-    abort = cast("Callable[[], None] | None", extensions.get("avatar_bridge.abort"))
+    abort = cast("Callable[[], None] | None", extensions.get(ABORT))
     if abort is not None:
         abort()

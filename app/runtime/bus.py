@@ -12,14 +12,17 @@ from collections import deque
 from app.core import wire_out as out
 from app.runtime.clock import Clock
 
-RING = 1000
-"""How many of the session's last messages can be replayed."""
+RING = 800
+"""How many of the session's last messages can be replayed: a replay must not fill a connection."""
 
 MAX_WAITING = 1000
-"""A connection that lets more messages than this wait is dropped."""
+"""A connection that lets this many messages wait is dropped; the contract's number."""
 
 MAX_WAITING_PROGRESS = 100
-"""Progress is left out for a connection with more messages than this waiting."""
+"""Progress is left out for a connection with this many messages waiting."""
+
+TOO_SLOW = 4508
+"""How a connection is closed that lets too much wait."""
 
 
 class Subscription:
@@ -35,17 +38,17 @@ class Subscription:
 
     def tell(self, message: out.ServerMessage) -> None:
         """Say something to this connection alone."""
-        if isinstance(message, out.PlaybackProgress) and len(self._waiting) > MAX_WAITING_PROGRESS:
+        if isinstance(message, out.PlaybackProgress) and len(self._waiting) >= MAX_WAITING_PROGRESS:
             return
         self.put(out.encode(message, ts_ms=self._clock.wall_ms()))
 
     def put(self, text: str) -> None:
-        """Add an encoded message; too many waiting close the connection with 4508."""
+        """Add an encoded message; when too many wait, none of them is said any more."""
         if self.close_code is not None:
             return
         if len(self._waiting) >= MAX_WAITING:
             self._waiting.clear()
-            self.close(4508)
+            self.close(TOO_SLOW)
             return
         self._waiting.append(text)
         self._wake.set()
@@ -56,14 +59,14 @@ class Subscription:
             self.close_code = code
             self._wake.set()
 
-    async def take(self) -> list[str]:
-        """Wait for messages and take them all; empty once closed and drained."""
-        while not self._waiting and self.close_code is None:
+    async def take(self) -> str | None:
+        """Wait for the next message; None once all is said and the connection is to be closed."""
+        while not self._waiting:
+            if self.close_code is not None:
+                return None
             self._wake.clear()
             await self._wake.wait()
-        taken = list(self._waiting)
-        self._waiting.clear()
-        return taken
+        return self._waiting.popleft()
 
 
 class Bus:
@@ -72,43 +75,50 @@ class Bus:
     def __init__(self, clock: Clock) -> None:
         """Make one that nobody listens to."""
         self._clock = clock
-        self._listeners: set[Subscription] = set()
-        self._ring: deque[tuple[int, str]] = deque(maxlen=RING)
+        self._listeners: dict[Subscription, None] = {}
+        self._ring: deque[str] = deque(maxlen=RING)
         self._closed: int | None = None
         self.seq = 0
         """The number of the last message."""
 
     def subscribe(self) -> Subscription:
-        """Listen from now on."""
+        """Listen from now on; to a closed bus there is nothing to hear."""
         subscription = Subscription(self._clock)
-        self._listeners.add(subscription)
         if self._closed is not None:
             subscription.close(self._closed)
+        else:
+            self._listeners[subscription] = None
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Stop listening; the second time does nothing."""
-        self._listeners.discard(subscription)
+        self._listeners.pop(subscription, None)
 
     def missed(self, seq: int) -> list[str] | None:
         """The messages after number ``seq``; None when they are not all held."""
-        if seq > self.seq or (self.seq > seq and (not self._ring or self._ring[0][0] > seq + 1)):
+        count = self.seq - seq
+        if not 0 <= count <= len(self._ring):
             return None
-        return [text for number, text in self._ring if number > seq]
+        return list(self._ring)[len(self._ring) - count :]
 
     def publish(self, message: out.SessionMessage) -> None:
-        """Say something about the session to everybody. Nothing is said after ``close``."""
+        """Say something about the session to everybody. Nothing is said after ``close``.
+
+        Raises what ``encode`` raises; then nothing was said and no number is used up.
+        """
         if self._closed is not None:
             return
+        text = out.encode(message, ts_ms=self._clock.wall_ms(), seq=self.seq + 1)
         self.seq += 1
-        text = out.encode(message, ts_ms=self._clock.wall_ms(), seq=self.seq)
-        self._ring.append((self.seq, text))
-        for listener in tuple(self._listeners):
+        self._ring.append(text)
+        for listener in self._listeners:
             listener.put(text)
 
     def close(self, code: int) -> None:
         """Close every connection with ``code`` once it has been told everything."""
         if self._closed is None:
             self._closed = code
-            for listener in tuple(self._listeners):
+            for listener in self._listeners:
                 listener.close(code)
+            self._listeners.clear()
+            self._ring.clear()

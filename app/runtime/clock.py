@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -42,6 +43,18 @@ class Clock(Protocol):
     def call_at(self, at: int, callback: Callable[[], None]) -> Handle:
         """Call ``callback`` on the event loop when ``now()`` is ``at`` or later, never before."""
         ...
+
+
+@asynccontextmanager
+async def deadline(clock: Clock, at: int) -> AsyncIterator[None]:
+    """Raise TimeoutError in what has not ended when ``clock`` says ``at``."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None if clock.now() < at else 0) as limit:
+        alarm = clock.call_at(at, lambda: limit.reschedule(loop.time()))
+        try:
+            yield
+        finally:
+            alarm.cancel()
 
 
 class SystemClock:

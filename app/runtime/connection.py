@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from app.core import wire_in
@@ -31,75 +32,103 @@ BAD_MESSAGES, BAD_WINDOW_NS = 25, 10 * NS_PER_S
 """So many bad messages within this time close the connection."""
 
 
+BAD_MESSAGES_CODE, REPLACED = 4400, 4409
+"""How a connection is closed that sent too many bad messages, or lost its slot to a newer one."""
+
+MIN_PROGRESS_MS = 20
+"""The shortest period of ``playback.progress``; shorter ones are taken for this."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """What a client asked for in the address of the stream."""
 
-    format: AudioFormat
-    declared: bool
-    resume: str | None = None
+    format: AudioFormat = field(default_factory=AudioFormat)
+    declared: bool = False
+    """Whether the client chose the format."""
+    resume: str | None = field(default=None, repr=False)
     seq: int | None = None
     progress_ms: int | None = None
 
 
 class Connection:
-    """A producer's connection, from ``hello`` to ``detach``."""
+    """A producer's connection, from ``attach`` to ``detach``."""
 
     def __init__(
         self, number: int, runner: Runner, settings: Settings, wishes: Wishes, version: str
     ) -> None:
-        """Attach to the session: takes the producer slot and says ``hello``."""
+        """Make one that is not attached yet; ``number`` tells it from all others."""
         self.number = number
+        self.clock = runner.clock
         self._runner = runner
+        self._speaker = runner.speaker
         self._settings = settings
         self._wishes = wishes
         self._version = version
-        self._bad: list[int] = []
-        self.subscription: Subscription = runner.bus.subscribe()
-        self._attach()
+        self._bad: deque[int] = deque(maxlen=BAD_MESSAGES)
+        self.subscription = Subscription(runner.clock)
+        """What there is to send to the client."""
+
+    async def attach(self) -> None:
+        """Take the producer's slot, and say ``hello`` and what was missed.
+
+        A message of the connection before is handled to its end first, so that ``received`` tells
+        the truth. In a session that is over nothing happens: the subscription is closed.
+        """
+        async with self._speaker.hearing:
+            self._attach()
 
     def _attach(self) -> None:
-        runner, wishes = self._runner, self._wishes
-        token = secrets.token_urlsafe(24)
+        runner, speaker, wishes = self._runner, self._speaker, self._wishes
+        producer, intake = speaker.producer, speaker.voice.intake
+        if runner.over:
+            self.subscription = runner.bus.subscribe()
+            return
         missed: list[str] | None = None
-        known = wishes.resume is not None and runner.producer.knows(wishes.resume)
-        if known:
+        if wishes.resume is not None and producer.knows(wishes.resume):
             missed = runner.bus.missed(runner.bus.seq if wishes.seq is None else wishes.seq)
-        seq = runner.bus.seq
-        displaced = runner.listener
-        if missed is not None:
-            runner.producer.resume(self.number, token)
-            seq = seq if wishes.seq is None else wishes.seq
+        token = secrets.token_urlsafe(24)
+        if missed is None:
+            intake.attach(wishes.format, declared=wishes.declared)
+            producer.take(self.number, token)
         else:
-            runner.producer.take(self.number, token)
-            runner.voice.intake.attach(wishes.format, declared=wishes.declared)
-        runner.voice.intake.suspended = False
-        runner.listener = self.subscription
+            producer.resume(self.number, token)
+        # What this brought about concerns the connection before.
+        speaker.changed()
+        displaced, speaker.teller.listener = speaker.teller.listener, None
         if displaced is not None:
-            displaced.close(4409)
-        self.subscription.tell(self._hello(token, seq, resumed=missed is not None))
+            displaced.close(REPLACED)
+        self.subscription = runner.bus.subscribe()
+        self._greet(token, missed)
+        speaker.teller.listener = self.subscription
+        intake.reconnect(self.clock.now())
+        speaker.changed()
+
+    def _greet(self, token: str, missed: list[str] | None) -> None:
+        tell = self.subscription.tell
+        seq = self._runner.bus.seq - len(missed or ())
+        tell(self._hello(token, seq, resumed=missed is not None))
+        if self._runner.status is Status.READY:
+            tell(out.SessionReady())
         for text in missed or ():
             self.subscription.put(text)
-        if wishes.resume is not None and missed is None:
-            self.subscription.tell(out.error_message(ResumeFailed()))
-        if runner.status is Status.READY and not missed:
-            self.subscription.tell(out.SessionReady())
-        runner.touch()
-        runner.changed()
+        if self._wishes.resume is not None and missed is None:
+            tell(out.error_message(ResumeFailed()))
 
     def _hello(self, token: str, seq: int, *, resumed: bool) -> out.Hello:
         runner, settings = self._runner, self._settings
-        utterance = runner.voice.open
+        voice = self._speaker.voice
+        utterance = voice.open
         return out.Hello(
             protocol=out.PROTOCOL,
             version=self._version,
             session=runner.session_id,
             role="produce",
             room=settings.room_kind.value,
-            format=runner.voice.intake.format,
-            epoch=runner.voice.epoch,
+            format=voice.intake.format,
+            epoch=voice.epoch,
             seq=seq,
-            received=runner.producer.received,
+            received=self._speaker.producer.received,
             resume_token=token,
             resumed=resumed,
             limits=out.Limits(
@@ -118,55 +147,74 @@ class Connection:
         )
 
     def detach(self, *, clean: bool) -> None:
-        """The connection is gone; ``clean``: its client closed it. The second time does nothing."""
-        runner = self._runner
+        """The connection is gone; ``clean``: a close frame said so. Twice is as good as once.
+
+        What is open is ended at once after a clean close, and kept for a while for a client that
+        was lost.
+        """
+        runner, speaker = self._runner, self._speaker
         runner.bus.unsubscribe(self.subscription)
         self.subscription.close(1000)
-        if runner.listener is self.subscription:
-            runner.listener = None
-            runner.voice.intake.suspended = not clean
-        if runner.producer.lose(self.number, runner.clock.now(), clean=clean):
-            runner.voice.intake.end()
-        runner.changed()
-
-    def holds(self) -> bool:
-        """Whether this connection is still the session's producer."""
-        return self._runner.producer.connection == self.number
+        if speaker.producer.connection != self.number:
+            return
+        speaker.teller.listener = None
+        speaker.voice.intake.suspended = not clean
+        if speaker.producer.lose(self.number, self.clock.now(), clean=clean):
+            speaker.voice.intake.end()
+        speaker.changed()
 
     # --- what the client sends
 
     async def binary(self, data: bytes) -> None:
         """Take one binary message: audio."""
-        self._runner.touch()
-        try:
-            await self._audio(data, None)
-        except BridgeError as error:
-            self._refuse(error, None)
-        self._handled(at_once=False)
+        async with self._speaker.hearing:
+            if self._is_closed():
+                return
+            self._runner.touch()
+            try:
+                await self._audio(data, None)
+            except BridgeError as error:
+                self._refuse(error, None)
+            self._count()
+            self._speaker.teller.heard(self.clock.now())
+            self._speaker.changed()
 
     async def text(self, text: str) -> None:
         """Take one text message; a wrong one is answered with ``error``."""
-        message: wire_in.ClientMessage | None = None
-        ref: str | None = None
-        try:
-            message = wire_in.parse(text)
-            ref = message.id
-            if not isinstance(message, wire_in.Ping):
-                self._runner.touch()
-            await self._obey(message)
-        except BridgeError as error:
-            if message is None:
-                ref = wire_in.ref_of(text)
-                if wire_in.starts_utterance(text):
-                    self._runner.voice.intake.refuse_start()
-            self._refuse(error, ref)
-        self._handled(at_once=isinstance(message, wire_in.UtteranceEnd))
+        async with self._speaker.hearing:
+            if self._is_closed():
+                return
+            message: wire_in.ClientMessage | None = None
+            try:
+                message = wire_in.parse(text)
+                await self._obey(message)
+            except BridgeError as error:
+                if message is None and wire_in.starts_utterance(text):
+                    self._speaker.voice.intake.refuse_start()
+                self._refuse(error, message.id if message else wire_in.ref_of(text))
+            self._count()
+            now = self.clock.now()
+            match message:
+                case wire_in.AudioAppend():
+                    self._speaker.teller.heard(now)
+                case wire_in.UtteranceEnd():
+                    self._speaker.teller.acknowledge(now)
+            self._speaker.changed()
+
+    def _is_closed(self) -> bool:
+        """Whether nothing this client says counts any more: it is replaced, or at its end."""
+        return self.subscription.close_code is not None
+
+    def _count(self) -> None:
+        self._speaker.producer.received += 1
 
     async def _obey(self, message: wire_in.ClientMessage) -> None:
-        runner = self._runner
-        voice, now = runner.voice, runner.clock.now()
+        runner, voice, now = self._runner, self._speaker.voice, self.clock.now()
+        if not isinstance(message, wire_in.Ping):
+            runner.touch()
         match message:
             case wire_in.UtteranceStart(utterance_id, fmt, epoch, ref):
+                self._speaker.teller.flush(now)
                 asked = None if fmt is None else fmt.audio_format()
                 voice.intake.start(utterance_id, asked, epoch, now, ref)
             case wire_in.AudioAppend(audio, ref):
@@ -191,51 +239,48 @@ class Connection:
                 assert_never(message)
 
     async def _audio(self, data: bytes, ref: str | None) -> None:
-        """Take the audio of one message, in slices; the connection is not read meanwhile."""
-        runner = self._runner
-        intake = runner.voice.intake
-        if not self.holds() or not intake.admit(len(data), runner.clock.now(), ref):
+        """Take the audio of one message, in slices; the connection is not read meanwhile.
+
+        An interrupt that comes between two slices closes the utterance, and the rest is discarded
+        as late. The end of the session ends the message too.
+        """
+        intake = self._speaker.voice.intake
+        if not intake.admit(len(data), self.clock.now(), ref):
             return
         if len(data) <= SLICE_BYTES:
-            intake.audio(data, runner.clock.now())
+            intake.audio(data, self.clock.now())
             return
         view = memoryview(data)
         for start in range(0, len(data), SLICE_BYTES):
-            if not self.holds() or runner.over:
+            if self._runner.over:
                 return
-            intake.audio(view[start : start + SLICE_BYTES], runner.clock.now())
-            runner.changed()
+            intake.audio(view[start : start + SLICE_BYTES], self.clock.now())
+            self._speaker.changed()
             await asyncio.sleep(0)
 
-    def _handled(self, *, at_once: bool) -> None:
-        """Count the message and acknowledge it; only the producer's own messages count."""
-        runner = self._runner
-        if self.holds():
-            runner.producer.received += 1
-            runner.ack(now=runner.clock.now(), at_once=at_once)
-        runner.changed()
-
     def _refuse(self, error: BridgeError, ref: str | None) -> None:
-        """Answer a wrong message; too many of them close the connection."""
+        """Answer a wrong message; too many close the connection, but not those worth a retry."""
+        self._speaker.teller.publish()  # what came of it before it went wrong
         self.subscription.tell(out.error_message(error, ref))
-        now = self._runner.clock.now()
-        self._bad = [at for at in self._bad if now - at < BAD_WINDOW_NS] + [now]
-        if len(self._bad) >= BAD_MESSAGES:
-            self.subscription.close(4400)
+        if error.retryable:
+            return
+        now = self.clock.now()
+        self._bad.append(now)
+        if len(self._bad) == BAD_MESSAGES and now - self._bad[0] < BAD_WINDOW_NS:
+            self.subscription.close(BAD_MESSAGES_CODE)
 
     # --- what the client is told unasked
 
     async def progress(self) -> None:
         """Tell the position every ``progress_ms``, when it has moved, until cancelled."""
-        period = self._wishes.progress_ms
-        if not period:
+        if not self._wishes.progress_ms:
             return
-        runner, clock = self._runner, self._runner.clock
+        period = max(MIN_PROGRESS_MS, self._wishes.progress_ms) * 1_000_000
         told: tuple[str, int] | None = None
         while True:
-            await clock.sleep_until(clock.now() + period * 1_000_000)
-            message = runner.voice.playback.progress(clock.now())
-            runner.changed()
+            await self.clock.sleep_until(self.clock.now() + period)
+            message = self._speaker.voice.playback.progress(self.clock.now())
+            self._speaker.changed()
             if message is not None and (message.utterance_id, message.played_ms) != told:
                 told = (message.utterance_id, message.played_ms)
                 self.subscription.tell(message)

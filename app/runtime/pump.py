@@ -24,14 +24,14 @@ class Pump:
         voice: Voice,
         clock: Clock,
         *,
-        track: bool,
+        is_track: bool,
         done_as_string: bool,
         on_handed: Callable[[], None],
     ) -> None:
         """Make one that rests; ``on_handed`` is called after every chunk."""
         self._voice = voice
         self._clock = clock
-        self._track = track
+        self._is_track = is_track
         self._done_as_string = done_as_string
         self._on_handed = on_handed
         self._wake = asyncio.Event()
@@ -47,12 +47,11 @@ class Pump:
         """Wait until no chunk is on its way to the room."""
         await self._rest.wait()
 
-    def failed(self, message_id: int) -> bool:
-        """A message was not delivered after all; whether it was audio of ours."""
+    def failed(self, message_id: int) -> None:
+        """A message was not delivered after all: what audio it held will not be heard."""
         delivery = self._sent.pop(message_id, None)
         if delivery is not None:
             self._voice.playback.lost(delivery)
-        return delivery is not None
 
     async def run(self, room: Room, conversation_id: str) -> None:
         """Hand over to ``room`` until cancelled, or until the room takes nothing more."""
@@ -76,7 +75,7 @@ class Pump:
                 return
 
     async def _hand(self, room: Room, conversation_id: str, delivery: Delivery) -> bool:
-        if self._track:
+        if self._is_track:
             return await room.write_audio(delivery.epoch, delivery.chunk)
         message = tavus.echo_message(
             conversation_id,

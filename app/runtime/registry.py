@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import logging
 import secrets
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.core.spec import SessionSpec, SessionView, Status
@@ -19,11 +19,13 @@ from app.errors import (
     InvalidRequest,
     SessionNotFound,
     SessionOver,
+    TavusError,
     TavusTimeout,
     TooManySessions,
 )
-from app.runtime.clock import NS_PER_S
-from app.runtime.runner import Resources, Runner
+from app.runtime.clock import NS_PER_S, deadline
+from app.runtime.resources import Resources
+from app.runtime.runner import Runner
 from app.runtime.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -40,27 +42,33 @@ KEY_NS = 24 * 3600 * NS_PER_S
 MAX_KEYS = 100_000
 """How many Idempotency-Keys are kept; the oldest go first."""
 
-END_DEADLINE_S = 5.0
-"""How long closing waits for Tavus to confirm the last ends."""
+END_NS = 4 * NS_PER_S
+"""How long the end of the process waits for Tavus to confirm the last ends."""
+
+PEEK_NS = NS_PER_S // 20
+"""How often a drain looks whether the replicas have finished."""
 
 
 @dataclass(slots=True)
 class Attempt:
     """What became of the first request with an Idempotency-Key."""
 
+    slot: tuple[str, str]
+    """Whose key, and the key."""
     body_hash: str
     at: int
-    session_id: str | None = None
+    session: AnySession | None = None
+    """What it came to; None while Tavus has not answered."""
     error: BridgeError | None = None
-    """It may have been accepted by Tavus: a repeat could be billed twice."""
+    """Why it came to nothing that can be used, though Tavus may have accepted it."""
 
 
 class Ended:
     """A session that is over: it can be looked at, and refuses everything else."""
 
     def __init__(self, view: SessionView) -> None:
-        """Keep what it was."""
-        self._view = view
+        """Keep what it was, but not the body it was asked for with: that may be large."""
+        self._view = replace(view, spec=replace(view.spec, conversation={}))
         self.session_id = view.session_id
 
     def view(self) -> SessionView:
@@ -103,10 +111,15 @@ class Registry:
         self._res = resources
         self._clock = resources.clock
         self._live: dict[str, Runner] = {}
+        self._fading: dict[str, Runner] = {}
+        """Ended for their clients; Tavus has not confirmed it."""
         self._ended: OrderedDict[str, tuple[int, Ended]] = OrderedDict()
         self._keys: OrderedDict[tuple[str, str], Attempt] = OrderedDict()
-        self._tasks = Tasks(self._on_task_error)
+        self._attempts: dict[str, Attempt] = {}
+        """Of the living sessions that were made with a key."""
+        self._tasks = Tasks(_report)
         self._connections = 0
+        self._end_by: int | None = None
         self.draining = False
 
     def next_connection(self) -> int:
@@ -124,71 +137,58 @@ class Registry:
         Raises ``Draining``, ``TooManySessions``, ``IdempotencyConflict``,
         ``IdempotencyInProgress``, and what Tavus answered.
         """
-        attempt = self._attempt(owner, key, body_hash)
-        if attempt is not None and attempt.session_id is not None:
-            return self.get(attempt.session_id), True
+        slot = None if key is None else (owner, key)
+        replayed = self._replay(slot, body_hash)
+        if replayed is not None:
+            return replayed, True
         if self.draining:
             raise Draining
-        if len(self._live) >= self._res.settings.session_limit:
-            limit = self._res.settings.session_limit
+        limit = self._res.settings.session_limit
+        if len(self._live) >= limit:
             raise TooManySessions(f"{limit} sessions are running, as many as may")
         session_id = f"sess_{secrets.token_hex(8)}"
-        runner = Runner(session_id, spec, self._res, self._on_over)
+        runner = Runner(
+            session_id, spec, self._res, on_created=self._on_created, on_over=self._on_over
+        )
         self._live[session_id] = runner
-        if key is not None:
-            attempt = Attempt(body_hash, self._clock.now())
-            self._keys[owner, key] = attempt
+        if slot is not None:
+            self._attempts[session_id] = self._keys[slot] = Attempt(
+                slot, body_hash, self._clock.now()
+            )
             if len(self._keys) > MAX_KEYS:
                 self._keys.popitem(last=False)
-        started = asyncio.get_running_loop().create_future()
-        work = self._start(runner, attempt, (owner, key or ""), started)
-        self._tasks.spawn(f"{session_id} start", work)
-        await asyncio.shield(started)
+        runner.start()
+        await runner.wait_created()
         return runner, False
 
-    async def _start(
-        self,
-        runner: Runner,
-        attempt: Attempt | None,
-        slot: tuple[str, str],
-        started: asyncio.Future[None],
-    ) -> None:
-        error: BridgeError | None = None
-        try:
-            await runner.start()
-        except BridgeError as refused:
-            error = refused
-            self._live.pop(runner.session_id, None)
-            self._tasks.spawn(f"{runner.session_id} close", runner.close())
-        if attempt is not None:
-            if error is None:
-                attempt.session_id = runner.session_id
-            elif isinstance(error, TavusTimeout):
-                attempt.error = error
-            else:
-                self._keys.pop(slot, None)
-        if started.cancelled():
-            return
-        if error is None:
-            started.set_result(None)
-        else:
-            started.set_exception(error)
-
-    def _attempt(self, owner: str, key: str | None, body_hash: str) -> Attempt | None:
-        """The earlier request with this key, if it can be replayed."""
+    def _replay(self, slot: tuple[str, str] | None, body_hash: str) -> AnySession | None:
+        """What an earlier request with this key came to."""
         oldest = self._clock.now() - KEY_NS
-        while self._keys and next(iter(self._keys.values())).at < oldest:
+        while self._keys and next(iter(self._keys.values())).at <= oldest:
             self._keys.popitem(last=False)
-        attempt = self._keys.get((owner, key)) if key is not None else None
+        attempt = self._keys.get(slot) if slot is not None else None
         if attempt is None:
             return None
         if attempt.body_hash != body_hash:
             raise IdempotencyConflict
         if attempt.error is not None:
-            raise attempt.error
-        if attempt.session_id is None:
+            raise attempt.error.copy()
+        if attempt.session is None:
             raise IdempotencyInProgress(retry_after_ms=1000)
-        return attempt
+        return attempt.session
+
+    def _on_created(self, runner: Runner, refusal: BridgeError | None) -> None:
+        """Tavus has answered: the key stands for the session, for an error, or for nothing."""
+        attempt = self._attempts.get(runner.session_id)
+        if attempt is None:
+            return
+        if refusal is None:
+            attempt.session = attempt.session or runner  # it may be over already
+        elif isinstance(refusal, TavusError) and not isinstance(refusal, TavusTimeout):
+            self._keys.pop(attempt.slot, None)
+        else:
+            # Tavus may have accepted it: a repeat could be billed twice.
+            attempt.error = refusal
 
     def get(self, session_id: str) -> AnySession:
         """Find a session, also an ended one. Raises ``SessionNotFound``."""
@@ -211,7 +211,7 @@ class Registry:
     def page(
         self, *, status: Status | None, limit: int, cursor: str | None
     ) -> tuple[list[SessionView], str | None]:
-        """Sessions, newest first, and where to go on. Raises ``InvalidRequest`` for a bad cursor."""
+        """Sessions, newest first, and where to go on. Raises ``InvalidRequest``: no such cursor."""
         self._forget()
         views = [ended.view() for _, ended in self._ended.values()]
         views += [runner.view() for runner in self._live.values()]
@@ -239,54 +239,67 @@ class Registry:
     async def drain(self, grace_s: float) -> None:
         """Take no new sessions, tell every client, let the replicas finish, end everything."""
         self.draining = True
-        deadline = self._clock.now() + int(grace_s * NS_PER_S)
+        end = self._clock.now() + int(grace_s * NS_PER_S)
         for runner in self.live():
             runner.tell_draining(int(grace_s * 1000))
-        while self._clock.now() < deadline and any(
-            runner.voice.is_active(self._clock.now()) for runner in self.live()
+        while (now := self._clock.now()) < end and any(
+            runner.speaker.voice.is_active(now) for runner in self.live()
         ):
-            await self._clock.sleep_until(min(deadline, self._clock.now() + NS_PER_S // 20))
-        for runner in self.live():
-            await runner.stop("drained")
+            await self._clock.sleep_until(min(end, now + PEEK_NS))
+        await self._end_all()
 
     async def close(self) -> None:
         """End what lives, wait a while for Tavus to confirm, then let go of everything."""
         self.draining = True
-        runners = self.live()
-        for runner in runners:
-            await runner.stop("drained")
-        deadline = self._clock.now() + int(END_DEADLINE_S * NS_PER_S)
-        while len(self._res.enders) and self._clock.now() < deadline:
-            await self._clock.sleep_until(self._clock.now() + NS_PER_S // 100)
-        if len(self._res.enders):
-            log.error("%d conversations may still run at Tavus", len(self._res.enders))
-        await self._res.enders.close()
+        await self._end_all()
         await self._tasks.close()
-        for runner in runners:
+        for session_id, runner in self._fading.items():
+            if not runner.gone.is_set():
+                log.error("%s: its conversation may still run at Tavus", session_id)
             await runner.close()
 
+    async def _end_all(self) -> None:
+        """End all sessions; returns when Tavus has confirmed, or has had its time."""
+        if self._end_by is None:
+            self._end_by = self._clock.now() + END_NS
+        for runner in self.live():
+            await runner.stop("drained")
+        with contextlib.suppress(TimeoutError):
+            async with deadline(self._clock, self._end_by):
+                for runner in tuple(self._fading.values()):
+                    await runner.gone.wait()
+
     def _on_over(self, runner: Runner) -> None:
-        if self._live.pop(runner.session_id, None) is None:
-            return
-        self._ended[runner.session_id] = (self._clock.now(), Ended(runner.view()))
+        """A session has ended for its clients; what it was stays to be looked at."""
+        session_id = runner.session_id
+        del self._live[session_id]
+        self._fading[session_id] = runner
+        self._tasks.spawn(f"{session_id} wind up", self._wind_up(runner))
+        if runner.refused:
+            return  # nobody knows it: its caller got the error
+        ended = Ended(runner.view())
+        self._ended[session_id] = (self._clock.now(), ended)
         if len(self._ended) > MAX_ENDED:
             self._ended.popitem(last=False)
-        if not self.draining:
-            self._tasks.spawn(f"{runner.session_id} wind up", self._wind_up(runner))
+        if session_id in self._attempts:
+            self._attempts[session_id].session = ended
 
     async def _wind_up(self, runner: Runner) -> None:
         await runner.gone.wait()
         await runner.close()
+        del self._fading[runner.session_id]
+        self._attempts.pop(runner.session_id, None)
 
     def _forget(self) -> None:
         oldest = self._clock.now() - ENDED_NS
         while self._ended and next(iter(self._ended.values()))[0] < oldest:
             self._ended.popitem(last=False)
 
-    def _on_task_error(self, name: str, error: BaseException) -> None:
-        log.error("task %s died", name, exc_info=error)
-
 
 def _place(view: SessionView) -> tuple[int, str]:
     """Where a session stands in the list."""
     return int(view.created_at.timestamp() * 1_000_000), view.session_id
+
+
+def _report(name: str, error: BaseException) -> None:
+    log.error("task %s died", name, exc_info=error)

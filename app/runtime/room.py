@@ -38,7 +38,9 @@ class Room(Protocol):
         """
         ...
 
-    async def send_message(self, message: str, *, epoch: int | None = None, silence: int = 0) -> int:
+    async def send_message(
+        self, message: str, *, epoch: int | None = None, silence: int = 0
+    ) -> int:
         """Hand over one app message (JSON text), waiting while 4 are unconfirmed.
 
         ``epoch`` is set for audio and only for audio; ``silence`` counts the samples of padding at

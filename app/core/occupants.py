@@ -1,0 +1,54 @@
+"""Who is in the room: what of each coming and going is news to the session."""
+
+from __future__ import annotations
+
+from app.core import events as e
+
+News = e.ReplicaJoined | e.ReplicaLeft | e.ParticipantJoined | e.ParticipantLeft
+
+
+class Occupants:
+    """The people and the replicas in one room. Reports may come twice; news does not."""
+
+    def __init__(self) -> None:
+        """Know nobody."""
+        self._people: set[str] = set()
+        self._replicas: set[str] = set()
+        self._replica_seen = False
+        self._numbers: dict[str, int] = {}
+
+    def joined(self, participant: e.Participant) -> News | None:
+        """Somebody is there."""
+        name = participant.participant_id
+        if participant.is_replica:
+            self._replicas.add(name)
+            self._replica_seen = True
+            return e.ReplicaJoined()
+        if name in self._people:
+            return None
+        self._people.add(name)
+        self._numbers.setdefault(name, len(self._numbers) + 1)
+        return e.ParticipantJoined(participant)
+
+    def left(self, participant: e.Participant) -> News | None:
+        """Somebody is gone."""
+        name = participant.participant_id
+        if name in self._replicas:
+            self._replicas.remove(name)
+            return None if self._replicas else e.ReplicaLeft()
+        if name not in self._people:
+            return None
+        self._people.remove(name)
+        return e.ParticipantLeft(participant)
+
+    def present(self) -> News | None:
+        """Tavus says that the replica is there.
+
+        That counts only as long as no replica was seen as a participant: a word that comes late
+        must not bring back one that has left.
+        """
+        return None if self._replica_seen and not self._replicas else e.ReplicaJoined()
+
+    def number(self, participant: e.Participant) -> int:
+        """1, 2, ... in the order people first came; the same when one comes back."""
+        return self._numbers[participant.participant_id]

@@ -1,0 +1,126 @@
+"""One conversation at Tavus and our stay in its room: made, joined, left, ended."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from app.core import events as e
+from app.core import tavus
+from app.core.spec import SessionSpec
+from app.errors import BridgeError, Internal, RoomFailed, SessionNotReady
+from app.runtime.clock import NS_PER_S, deadline
+from app.runtime.resources import Resources
+from app.runtime.room import ReportFact, Room
+from app.runtime.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+INTERACT_NS = 2 * NS_PER_S
+"""The longest that an interaction waits for its place in the room's line."""
+
+LEAVE_NS = 3 * NS_PER_S
+"""The longest that leaving a room may take."""
+
+FIRST_RETRY_NS, LAST_RETRY_NS = NS_PER_S // 2, 30 * NS_PER_S
+"""Between two attempts to end a conversation: doubled from the first to the last."""
+
+Answer = e.ConversationCreated | e.ConversationRefused | e.ConversationEnded
+"""What Tavus says."""
+
+
+class Conversation:
+    """Each method is one task's work; what came of it is reported as a fact."""
+
+    def __init__(
+        self, session_id: str, spec: SessionSpec, res: Resources, report: Callable[[Answer], None]
+    ) -> None:
+        """Make one that Tavus knows nothing of."""
+        self._session_id = session_id
+        self._spec = spec
+        self._res = res
+        self._report = report
+        self.created: e.ConversationCreated | None = None
+        """What Tavus made."""
+        self.room: Room | None = None
+        """Ours, from ``join`` on."""
+        self._left = False
+
+    @property
+    def conversation_id(self) -> str:
+        """Tavus's id; only where there is a conversation."""
+        assert self.created is not None  # the session table orders nothing else before
+        return self.created.conversation_id
+
+    async def create(self) -> None:
+        """Have Tavus make the conversation: once, whatever comes of it."""
+        name = tavus.conversation_tag(
+            self._res.settings.instance, self._session_id, self._spec.conversation_name
+        )
+        answer: Answer
+        try:
+            body = tavus.create_body(self._spec, name=name, callback_url=None)
+            answer = self.created = await self._res.tavus.create(body)
+        except BridgeError as error:
+            answer = e.ConversationRefused(error.copy())
+        except Exception:
+            log.exception("%s: creating the conversation broke", self._session_id)
+            answer = e.ConversationRefused(Internal())
+        self._report(answer)
+
+    async def join(self, report: ReportFact, tasks: Tasks) -> None:
+        """Enter the room, unless it was left before; ``report`` is told what happens there."""
+        if self._left:
+            return
+        assert self.created is not None  # a room is joined only once there is one
+        self.room = self._res.make_room(self.created, report, tasks)
+        await self.room.join()
+
+    async def interact(
+        self, event_type: str, properties: dict[str, Any], *, is_ready: bool
+    ) -> None:
+        """Send a Tavus interaction to the room.
+
+        Raises ``InvalidRequest``, ``TooLarge``, ``SessionNotReady`` unless the replica is there,
+        and ``RoomFailed`` when the room does not take it.
+        """
+        conversation_id = "" if self.created is None else self.conversation_id
+        message = tavus.interaction_message(conversation_id, event_type, properties)
+        if self.room is None or not is_ready:
+            raise SessionNotReady
+        clock, taken = self._res.clock, 0
+        with suppress(TimeoutError):
+            async with deadline(clock, clock.now() + INTERACT_NS):
+                taken = await self.room.send_message(message)
+        if not taken:
+            raise RoomFailed("the room did not take the message")
+
+    async def leave(self) -> None:
+        """Leave the room; it is not entered any more."""
+        self._left = True
+        if self.room is None:
+            return
+        clock = self._res.clock
+        try:
+            async with deadline(clock, clock.now() + LEAVE_NS):
+                await self.room.leave()
+        except TimeoutError:
+            log.warning("%s could not leave its room in time", self._session_id)
+
+    async def end(self) -> None:
+        """Ask Tavus until it confirms: whatever goes wrong, it costs money until then."""
+        clock, delay = self._res.clock, FIRST_RETRY_NS
+        while True:
+            try:
+                await self._res.tavus.end(self.conversation_id)
+            except BridgeError as error:
+                log.warning("%s: ending at Tavus failed: %s", self._session_id, error.detail)
+            except Exception:
+                log.exception("%s: ending at Tavus broke", self._session_id)
+            else:
+                break
+            await clock.sleep_until(clock.now() + delay)
+            delay = min(delay * 2, LAST_RETRY_NS)
+        self._report(e.ConversationEnded())

@@ -1,0 +1,128 @@
+"""Interrupts: the cut at once, the room's word for it, then the account, in the order they came."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from app.core import tavus
+from app.core.voice import Cut, Voice
+from app.core.wire_out import InterruptAccepted
+from app.runtime.clock import Clock, deadline
+from app.runtime.metrics import Metrics
+from app.runtime.pump import Pump
+from app.runtime.room import Room
+from app.runtime.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+CONFIRM_NS = 250_000_000
+"""The longest that an interrupt waits for the sink's confirmation; the contract's number."""
+
+
+@dataclass(slots=True, eq=False)
+class _Pending:
+    """An interrupt that is not accounted for."""
+
+    cut: Cut | None
+    """None when its guard stopped it."""
+    request_id: str | None
+    arrived: int
+    accepted: asyncio.Future[InterruptAccepted] = field(default_factory=asyncio.Future)
+    confirmed: bool = False
+    """The room has stopped, or was given up waiting for."""
+    track_handed: int | None = None
+    """Track samples that the device really got, once it said so."""
+
+
+class Interrupts:
+    """One session's interrupts."""
+
+    def __init__(
+        self,
+        voice: Voice,
+        pump: Pump,
+        clock: Clock,
+        tasks: Tasks,
+        metrics: Metrics,
+        *,
+        is_track: bool,
+        on_change: Callable[[], None],
+    ) -> None:
+        """Make one outside of any room; ``on_change`` is called when there is news to tell."""
+        self._voice = voice
+        self._pump = pump
+        self._clock = clock
+        self._tasks = tasks
+        self._metrics = metrics
+        self._on_change = on_change
+        self._pending: deque[_Pending] = deque()
+        self._room: Room | None = None
+        self._conversation_id = ""
+        self._is_track = is_track
+
+    def enter(self, room: Room, conversation_id: str) -> None:
+        """From now on ``room`` has audio to stop and a replica to tell."""
+        self._room = room
+        self._conversation_id = conversation_id
+
+    def begin(
+        self, request_id: str | None, guard: str | None, *, in_band: bool
+    ) -> asyncio.Future[InterruptAccepted]:
+        """Cut now; the future has the account once the room has confirmed, or after 250 ms."""
+        now = self._clock.now()
+        cut = self._voice.cut(now, guard=guard, in_band=in_band)
+        pending = _Pending(cut, request_id, now)
+        self._pending.append(pending)
+        if cut is None or self._room is None:
+            self._confirm(pending)
+        else:
+            self._tasks.spawn("interrupt", self._carry_out(pending, cut, self._room))
+        return pending.accepted
+
+    def settle(self) -> None:
+        """Account for what is pending with what is known: nobody waits for the room any more."""
+        while self._pending:
+            self._account(self._pending.popleft())
+
+    async def _carry_out(self, pending: _Pending, cut: Cut, room: Room) -> None:
+        """Have the room stop, then tell the replica."""
+        end = pending.arrived + CONFIRM_NS
+        try:
+            async with deadline(self._clock, end):
+                handed = await room.clear_audio(cut.epoch)
+                await self._pump.settle()
+            if self._is_track:
+                pending.track_handed = handed
+        except TimeoutError:
+            log.warning("the room did not confirm a cut in time")
+        # Told in a task of its own: it keeps its place in the room's line when its time is over.
+        telling = self._tasks.spawn("tell the replica to stop", self._tell(room))
+        try:
+            async with deadline(self._clock, end):
+                await asyncio.wait({telling})
+        except TimeoutError:
+            log.warning("the room has not taken conversation.interrupt in time")
+        self._confirm(pending)
+
+    async def _tell(self, room: Room) -> None:
+        await room.send_message(tavus.interrupt_message(self._conversation_id))
+
+    def _confirm(self, pending: _Pending) -> None:
+        """Account for all that is confirmed and has nothing unconfirmed before it."""
+        pending.confirmed = True
+        while self._pending and self._pending[0].confirmed:
+            self._account(self._pending.popleft())
+        self._on_change()
+
+    def _account(self, pending: _Pending) -> None:
+        cut, now = pending.cut, self._clock.now()
+        if cut is None:
+            report = self._voice.decline(pending.request_id)
+        else:
+            report = self._voice.report(cut, pending.track_handed, now, pending.request_id)
+            self._metrics.interrupted(now - pending.arrived)
+        pending.accepted.set_result(report)

@@ -1,0 +1,28 @@
+"""What all sessions of a process share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.core.events import ConversationCreated
+from app.runtime.clock import Clock
+from app.runtime.metrics import Metrics
+from app.runtime.room import ReportFact, Room
+from app.runtime.tasks import Tasks
+from app.runtime.tavus_api import TavusApi
+from app.settings import Settings
+
+RoomFactory = Callable[[ConversationCreated, ReportFact, Tasks], Room]
+"""Makes the room of a conversation; facts go to the given function, tasks live with the session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Made once by the composition root."""
+
+    settings: Settings
+    clock: Clock
+    tavus: TavusApi
+    make_room: RoomFactory
+    metrics: Metrics

@@ -1,0 +1,161 @@
+"""Runs a session's voice: hands over when it may, tells what came of it, acts when it is time.
+
+The voice itself knows no clock and waits for nothing; here are its clock, its alarm and its room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from app.core import wire_out as out
+from app.core.intake import Bounds
+from app.core.producer import Producer
+from app.core.spec import AudioPathName, SessionSpec
+from app.core.voice import Voice, VoiceOptions
+from app.runtime.alarm import Alarm, CallAt
+from app.runtime.bus import Bus
+from app.runtime.interrupts import Interrupts
+from app.runtime.pump import Pump
+from app.runtime.resources import Resources
+from app.runtime.room import Room
+from app.runtime.tasks import Tasks
+from app.runtime.teller import Teller
+from app.settings import Settings
+
+
+class Speaker:
+    """One session's. Whoever does something to ``voice`` or ``producer`` calls ``changed``."""
+
+    def __init__(  # noqa: PLR0917  # what it speaks, on what, to whom
+        self,
+        spec: SessionSpec,
+        res: Resources,
+        bus: Bus,
+        tasks: Tasks,
+        call_at: CallAt,
+        touch: Callable[[], None],
+    ) -> None:
+        """Make one outside of any room; ``touch`` is called while it speaks."""
+        settings = res.settings
+        is_track = spec.audio_path is AudioPathName.TRACK
+        self._clock = res.clock
+        self._tasks = tasks
+        self._touch = touch
+        self._alarm = Alarm(call_at, self._on_alarm)
+        self._pumping: asyncio.Task[None] | None = None
+        self._is_over = False
+        self._is_listening = False
+        self._is_linked = False
+        self.voice = Voice(voice_options(spec, settings))
+        self.producer = Producer(settings.resume_window_ms * 1_000_000)
+        self.teller = Teller(self.voice, bus, self.producer, res.metrics)
+        self.hearing = asyncio.Lock()
+        """Held while one message of a producer is handled: a take-over waits for its end."""
+        self._pump = Pump(
+            self.voice,
+            self._clock,
+            is_track=is_track,
+            done_as_string=settings.echo_done == "string",
+            on_handed=self._on_handed,
+        )
+        self._interrupts = Interrupts(
+            self.voice,
+            self._pump,
+            self._clock,
+            tasks,
+            res.metrics,
+            is_track=is_track,
+            on_change=self.changed,
+        )
+
+    def enter(self, room: Room, conversation_id: str) -> None:
+        """Speak in this room from now on; the second time does nothing."""
+        if self._pumping is None:
+            self._interrupts.enter(room, conversation_id)
+            self._pumping = self._tasks.spawn("pump", self._pump.run(room, conversation_id))
+        self.link(holds=True)
+
+    def listen(self, *, listens: bool) -> None:
+        """Speak only while the replica listens."""
+        self._is_listening = listens
+        self._release()
+
+    def link(self, *, holds: bool) -> None:
+        """Speak only while messages reach the room."""
+        self._is_linked = holds
+        self._release()
+
+    def failed(self, message_id: int) -> None:
+        """A message was not delivered after all."""
+        self._pump.failed(message_id)
+
+    def interrupt(
+        self, request_id: str | None, guard: str | None, *, in_band: bool
+    ) -> asyncio.Future[out.InterruptAccepted]:
+        """Cut now; the future has the account."""
+        accepted = self._interrupts.begin(request_id, guard, in_band=in_band)
+        self.changed()
+        return accepted
+
+    def changed(self) -> None:
+        """Something changed: tell it, hand over what may be, be called again in time."""
+        if not self._is_over:
+            self._publish()
+            self._pump.wake()
+
+    def finish(self) -> None:
+        """Cut the audio and account for all that is left: nothing is said after that."""
+        self._is_over = True
+        self._alarm.stop()
+        if self._pumping is not None:
+            self._pumping.cancel()
+        self._interrupts.settle()
+        self.voice.finish(self._clock.now())
+        self.teller.publish()
+
+    def _release(self) -> None:
+        self.voice.playback.released = self._is_listening and self._is_linked
+
+    def _publish(self) -> None:
+        self.voice.intake.flow()
+        if self.teller.publish():
+            self._touch()  # an utterance counts as activity to its end
+        times = (
+            self.voice.next_deadline(self._clock.now()),
+            self.teller.next_deadline(),
+            self.producer.next_deadline(),
+        )
+        self._alarm.set(min((at for at in times if at is not None), default=None))
+
+    def _on_handed(self) -> None:
+        if not self._is_over:
+            self._touch()
+            self._publish()
+
+    def _on_alarm(self) -> None:
+        now = self._clock.now()
+        self.voice.tick(now)
+        self.teller.tick(now)
+        if self.producer.expire(now):
+            self.voice.intake.suspended = False
+            self.voice.intake.end()
+        self.changed()
+
+
+def voice_options(spec: SessionSpec, settings: Settings) -> VoiceOptions:
+    """How the voice of a session is made."""
+    return VoiceOptions(
+        audio_path=spec.audio_path,
+        lead_ms=spec.lead_ms,
+        overlap=settings.echo_overlap == "send",
+        quality=settings.resample_quality,
+        queued_utterances=settings.queued_utterances,
+        bounds=Bounds(
+            buffer_ms=settings.buffer_ms,
+            high_ms=settings.high_ms,
+            low_ms=settings.low_ms,
+            utterance_gap_ms=settings.utterance_gap_ms,
+            late_audio_gap_ms=settings.late_audio_gap_ms,
+        ),
+    )

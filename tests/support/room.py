@@ -1,0 +1,198 @@
+"""A ``Room`` in virtual time: keeps what it gets, and paces, waits, drops and fails as told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from app import errors
+from app.core import events as e
+from app.core.pcm import SAMPLE_BYTES, Chunk, samples_to_ns
+from app.runtime.clock import Clock
+from app.runtime.room import ReportFact
+
+REPLICA = e.Participant("p-replica", "tavus-replica-r1", "Anna")
+ALICE = e.Participant("p-alice", "alice", "Alice")
+
+MESSAGES_AHEAD = 4
+FRAMES_AHEAD = 2
+
+
+@dataclass
+class Sent:
+    """One app message that the room took."""
+
+    number: int
+    message: dict[str, Any]
+    epoch: int | None
+
+    @property
+    def event_type(self) -> str:
+        return str(self.message["event_type"])
+
+
+@dataclass
+class FakeRoom:
+    """One participant in one room. ``report`` is called from the event loop, never from inside."""
+
+    report: ReportFact
+    clock: Clock
+    present: tuple[e.Participant, ...] = (REPLICA,)
+    """Who is there before us."""
+    join_fails: errors.BridgeError | None = None
+    holds_join: asyncio.Event | None = None
+    """A join waits for it."""
+    confirms: bool = True
+    """Whether each message is confirmed at once; else 4 may be unconfirmed, see ``confirm``."""
+    holds_clear: asyncio.Event | None = None
+    """A clear waits for it."""
+    clear_times_out: bool = False
+    drops: bool = False
+    """Whether each message fails right after it was taken."""
+    log: list[str] = field(default_factory=list)
+    """What happened, in order."""
+    sent: list[Sent] = field(default_factory=list)
+    frames: list[Chunk] = field(default_factory=list)
+    """Track audio that the device got."""
+    handed: int = 0
+    """Track samples that the device got, padding included."""
+    has_left: bool = False
+    epoch: int = 0
+
+    def __post_init__(self) -> None:
+        self._unconfirmed = 0
+        self._line: deque[tuple[asyncio.Future[bool], int | None]] = deque()
+        self._in_device: deque[int] = deque()
+        self._frame_line: deque[asyncio.Future[bool]] = deque()
+
+    # --- Room
+
+    async def join(self) -> None:
+        self.log.append("join")
+        if self.holds_join is not None:
+            await self.holds_join.wait()
+        failure = self.join_fails
+        self._soon(e.RoomJoined(self.present) if failure is None else e.RoomFailed(failure))
+
+    async def leave(self) -> None:
+        self.has_left = True
+        self.log.append("leave")
+        self._send_away(before=None)
+
+    async def write_audio(self, epoch: int, chunk: Chunk) -> bool:
+        if epoch < self.epoch or self.has_left:
+            return False
+        if len(self._in_device) >= FRAMES_AHEAD:
+            turn = asyncio.get_running_loop().create_future()
+            self._frame_line.append(turn)
+            if not await turn:
+                return False
+        samples = len(chunk.pcm) // SAMPLE_BYTES
+        self.frames.append(chunk)
+        self.handed += samples
+        self._in_device.append(samples)
+        if len(self._in_device) == 1:
+            self._consume_later(samples)
+        return True
+
+    async def send_message(
+        self, message: str, *, epoch: int | None = None, silence: int = 0
+    ) -> int:
+        if self.has_left or (epoch is not None and epoch < self.epoch):
+            return 0
+        if self._unconfirmed >= MESSAGES_AHEAD:
+            turn = asyncio.get_running_loop().create_future()
+            self._line.append((turn, epoch))
+            if not await turn:
+                return 0
+        if not self.confirms:
+            self._unconfirmed += 1
+        number = len(self.sent) + 1
+        sent = Sent(number, json.loads(message), epoch)
+        self.sent.append(sent)
+        self.log.append(sent.event_type.removeprefix("conversation."))
+        if self.drops:
+            self._soon(e.MessageFailed(number, definite=True, reason="dropped"))
+        return number
+
+    async def clear_audio(self, epoch: int) -> int:
+        self.log.append(f"clear {epoch}")
+        self.epoch = max(self.epoch, epoch)
+        self._send_away(before=epoch)
+        if self.clear_times_out:
+            raise TimeoutError
+        if self.holds_clear is not None:
+            await self.holds_clear.wait()
+        return self.handed
+
+    async def ping(self) -> None:
+        if self.has_left:
+            raise errors.RoomFailed
+
+    # --- what a test makes happen
+
+    @property
+    def audio(self) -> list[Sent]:
+        """The echo messages."""
+        return [sent for sent in self.sent if sent.epoch is not None]
+
+    def confirm(self, count: int = 1) -> None:
+        """Confirm the oldest unconfirmed messages."""
+        self._unconfirmed -= count
+        for _ in range(count):
+            if self._line:
+                self._line.popleft()[0].set_result(True)
+
+    def say(self, event_type: str, **fields: Any) -> None:
+        """Let Tavus say something to the room."""
+        self.report(e.AppMessageReceived({"event_type": event_type, **fields}, self.clock.now()))
+
+    def starts(self) -> None:
+        """Let the replica begin to speak."""
+        self.say("conversation.replica.started_speaking", properties={})
+
+    def stops(self, duration_s: float, *, interrupted: bool = False) -> None:
+        """Let the replica stop after ``duration_s`` seconds of speech."""
+        properties = {"duration": duration_s, "interrupted": interrupted}
+        self.say("conversation.replica.stopped_speaking", properties=properties)
+
+    def fails(self) -> None:
+        """Throw us out."""
+        self.report(e.RoomFailed(errors.RoomFailed("thrown out")))
+
+    # --- inside
+
+    def _soon(self, fact: e.RoomFact) -> None:
+        asyncio.get_running_loop().call_soon(self._report, fact)
+
+    def _report(self, fact: e.RoomFact) -> None:
+        if not self.has_left:
+            self.report(fact)
+
+    def _send_away(self, before: int | None) -> None:
+        """Abandon waiting audio of an older epoch, or everything."""
+        kept: deque[tuple[asyncio.Future[bool], int | None]] = deque()
+        for turn, epoch in self._line:
+            if before is not None and (epoch is None or epoch >= before):
+                kept.append((turn, epoch))
+            elif not turn.done():
+                turn.set_result(False)
+        self._line = kept
+        while self._frame_line:
+            turn = self._frame_line.popleft()
+            if not turn.done():
+                turn.set_result(False)
+
+    def _consume_later(self, samples: int) -> None:
+        self.clock.call_at(self.clock.now() + samples_to_ns(samples), self._consume)
+
+    def _consume(self) -> None:
+        samples = self._in_device.popleft()
+        if self._in_device:
+            self._consume_later(self._in_device[0])
+        if self._frame_line:
+            self._frame_line.popleft().set_result(True)
+        self._report(e.AudioConsumed(samples, self.clock.now()))

@@ -1,0 +1,142 @@
+"""Everything a session needs, in virtual time: clock, Tavus, rooms."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from app.core.events import ConversationCreated
+from app.core.spec import AudioPathName, SessionSpec
+from app.errors import BridgeError
+from app.runtime.metrics import Metrics
+from app.runtime.resources import Resources
+from app.runtime.room import ReportFact
+from app.runtime.runner import Runner
+from app.runtime.tasks import Tasks
+from app.runtime.tavus_api import TavusApi
+from app.settings import Settings
+from tests.support.asyncapi import check_server_message
+from tests.support.clock import FakeClock, settle
+from tests.support.room import FakeRoom
+from tests.support.tavus import BASE_URL, KEY, FakeTavus
+
+S = 1_000_000_000
+MS = 1_000_000
+
+
+def spec(**changes: Any) -> SessionSpec:
+    """Make the spec of a session with the service's defaults."""
+    given = {
+        "face": None,
+        "pal": None,
+        "conversation_name": None,
+        "audio_path": AudioPathName.ECHO,
+        "lead_ms": 1500,
+        "ready_timeout_s": 120.0,
+        "idle_timeout_s": 300.0,
+        "max_duration_s": 3600.0,
+    }
+    return SessionSpec(**{**given, **changes})
+
+
+class World:
+    """What one process lives in; ``rooms`` has every room made, ``prepare`` changes each."""
+
+    def __init__(self, **given: Any) -> None:
+        self.clock = FakeClock()
+        self.tavus = FakeTavus()
+        self.rooms: list[FakeRoom] = []
+        self.prepare: Callable[[FakeRoom], None] = lambda _room: None
+        self.settings = Settings(
+            _env_file=None,
+            **{
+                "room": "sandbox",
+                "tavus_base_url": BASE_URL,
+                "tavus_api_key": KEY,
+                **given,
+            },
+        )
+        self.http = self.tavus.client()
+        self.resources = Resources(
+            self.settings,
+            self.clock,
+            TavusApi(self.http, BASE_URL, KEY, 20.0),
+            self.make_room,
+            Metrics(),
+        )
+
+    def make_room(
+        self, _conversation: ConversationCreated, report: ReportFact, _tasks: Tasks
+    ) -> FakeRoom:
+        """Be a ``RoomFactory``."""
+        room = FakeRoom(report, self.clock)
+        self.prepare(room)
+        self.rooms.append(room)
+        return room
+
+    @property
+    def room(self) -> FakeRoom:
+        """The only room."""
+        (room,) = self.rooms
+        return room
+
+    @asynccontextmanager
+    async def session(self, **changes: Any) -> AsyncIterator[Session]:
+        """Run a session, ready unless its room was prepared otherwise; end it at last."""
+        session = Session(self, **changes)
+        session.runner.start()
+        await settle()
+        try:
+            yield session
+        finally:
+            await session.end()
+            await self.http.aclose()
+
+
+class Session:
+    """One runner, and what it told everybody."""
+
+    def __init__(self, world: World, **changes: Any) -> None:
+        self.created: list[BridgeError | None] = []
+        self.overs = 0
+        self.runner = Runner(
+            "sess_1",
+            spec(**changes),
+            world.resources,
+            on_created=lambda _runner, error: self.created.append(error),
+            on_over=self._on_over,
+        )
+        self.heard = self.runner.bus.subscribe()
+        self._told: list[dict[str, Any]] = []
+
+    def _on_over(self, _runner: Runner) -> None:
+        self.overs += 1
+
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        """Everything told to everybody so far; each message is in the contract."""
+        self._told += drain(self.heard._waiting)
+        return self._told
+
+    def types(self) -> list[str]:
+        """The types of all that was told, app messages left out."""
+        return [m["type"] for m in self.told if m["type"] != "tavus.event"]
+
+    def of(self, message_type: str) -> list[dict[str, Any]]:
+        """All that was told of one type."""
+        return [m for m in self.told if m["type"] == message_type]
+
+    async def end(self) -> None:
+        """Stop, and let go."""
+        if not self.runner.over:
+            await self.runner.stop("deleted")
+        await settle()
+        await self.runner.close()
+
+
+def drain(waiting: Any) -> list[dict[str, Any]]:
+    """Take all encoded messages, checking each against the contract."""
+    messages = [check_server_message(text) for text in waiting]
+    waiting.clear()
+    return messages
