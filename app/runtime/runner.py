@@ -165,6 +165,7 @@ class Runner:
 
         The cut is made, and accounted for, even when the caller does not wait for it.
         """
+        self.touch()
         cutting = self.begin_interrupt(request_id, utterance_id, reason, in_band=False)
         return await asyncio.shield(cutting)
 
@@ -185,6 +186,7 @@ class Runner:
         """
         if self.over:
             raise SessionOver
+        self.touch()
         await self._conversation.interact(
             event_type, properties, is_ready=self.status is Status.READY
         )
