@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from app.core import wire_out as out
 from app.core.audio_path import AudioPath
-from app.core.pcm import AudioFormat, ms_to_samples, samples_to_ms
+from app.core.discard import Discard
+from app.core.pcm import AudioFormat, Chunk, ms_to_samples, samples_to_ms
 from app.core.playout import Playout
 from app.core.utterances import Utterance, Utterances
 from app.errors import (
@@ -22,7 +22,8 @@ from app.errors import (
 MAX_MARKS = 1000
 """The most marks that may be pending in a session."""
 
-Reason = Literal["interrupted", "no_utterance", "refused"]
+MS = 1_000_000
+"""Nanoseconds in a millisecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +56,17 @@ class Intake:
         self._bounds = bounds
         self.format = AudioFormat()
         self.declared = False
+        """The client chose the format: a WAV header must not say something else."""
         self.explicit = False
         """The producer has sent an ``utterance.start``: audio alone opens nothing any more."""
-        self._last: Utterance | None = None
-        self._last_audio_at = 0
-        self._reason: Reason = "no_utterance"
-        self._muted = False
-        """An implicit producer's audio is discarded until its next end or gap."""
-        self._burst = 0
-        self._flow_paused = False
         self.suspended = False
         """The producer's connection is lost: its utterance stays open meanwhile."""
+        self._last: Utterance | None = None
+        self._last_audio_at = 0
+        self._pushed = 0
+        """Samples of the open utterance that left the audio path."""
+        self._discard = Discard()
+        self._flow_paused = False
 
     # --- producers
 
@@ -75,7 +76,18 @@ class Intake:
         self.format = fmt
         self.declared = declared
         self.explicit = False
-        self._muted = False
+        self._last = None
+        self._discard = Discard()
+
+    def reconnect(self, now: int) -> None:
+        """The producer has a new connection: it must be told anew when to stop.
+
+        The time without one was no gap in its speech.
+        """
+        if self.suspended:
+            self._last_audio_at = now
+        self.suspended = False
+        self._flow_paused = False
 
     # --- utterances
 
@@ -92,24 +104,21 @@ class Intake:
         An ``epoch`` older than the session's is dead on arrival: opened, interrupted, not heard.
         """
         self.refuse_start()
-        fmt = fmt or self.format
-        utterance = self._utterances.start(utterance_id, fmt, implicit=False, now=now)
-        self.declared = self.declared or fmt is not self.format
-        self.format = fmt
+        utterance = self._utterances.start(
+            utterance_id, fmt or self.format, implicit=False, now=now
+        )
+        if fmt is not None:
+            self.format, self.declared = fmt, True
         self._open(utterance, ref)
         if epoch is not None and epoch < self._utterances.epoch:
-            self._utterances.close()
-            self._utterances.line.remove(utterance)
-            self._reason = "interrupted"
-            utterance.cut_at = now
-            self._utterances.cut.append(utterance)
+            self._utterances.kill(utterance, now)
+            self._discard.because("interrupted", utterance)
 
     def refuse_start(self) -> None:
         """An ``utterance.start`` came that may be wrong: nothing is open, audio is discarded."""
         self.end()
         self.explicit = True
-        self._muted = False
-        self._reason = "refused"
+        self._discard.because("refused")
 
     def audio(self, data: bytes | memoryview, now: int) -> None:
         """Take a piece of audio, or discard it when it belongs to no utterance.
@@ -119,8 +128,8 @@ class Intake:
         self._last_audio_at = now
         utterance = self._utterances.open
         if utterance is None:
-            if self.explicit or self._muted:
-                self._discard(len(data))
+            if self._discards():
+                self._drop(len(data))
                 return
             utterance = self._open_implicit(now, len(data))
         utterance.accepted_bytes += len(data)
@@ -129,11 +138,10 @@ class Intake:
         try:
             chunks = self._path.feed(data)
         except FormatMismatch:
-            self._fail(utterance, FormatMismatch.code)
+            self._fail(utterance)
+            self._discard.because("refused", utterance, muted=True)
             raise
-        utterance.received = self._path.received
-        utterance.format = self._path.format
-        self._playout.push(utterance, chunks)
+        self._push(utterance, chunks)
 
     def admit(self, size: int, now: int, ref: str | None = None) -> bool:
         """Whether a message of ``size`` bytes of audio fits into the buffer whole.
@@ -142,23 +150,22 @@ class Intake:
         Raises ``TooManyUtterances``.
         """
         utterance = self._utterances.open
-        if utterance is None and (self.explicit or self._muted):
+        if utterance is None and self._discards():
             return True
-        fmt = self._path.format if utterance is not None else self.format
-        limit = ms_to_samples(self._bounds.buffer_ms)
+        fmt = self.format if utterance is None else self._path.format
         waiting = self.unsent()
-        if waiting + fmt.samples_in(size) <= limit:
+        if waiting + fmt.samples_in(size) <= ms_to_samples(self._bounds.buffer_ms):
             return True
-        utterance = utterance or self._open_implicit(now)
-        self._close(utterance, BufferOverflow.code, ref)
+        self._last_audio_at = now
+        utterance = utterance or self._open_implicit(now, size)
+        self._close(utterance, ref, failure=BufferOverflow.code)
         error = BufferOverflow(
             f"the message does not fit: {samples_to_ms(waiting)} ms are waiting, "
             f"{self._bounds.buffer_ms} ms may; go on after flow.resume in a new utterance"
         )
         self._told.append(out.error_message(error, ref, accepted_bytes=utterance.accepted_bytes))
-        self._reason = "refused"
-        self._muted = True
-        self._discard(size)
+        self._discard.because("refused", utterance, muted=True)
+        self._drop(size)
         if not self._flow_paused:
             self._flow_paused = True
             self._told.append(out.FlowPause(*self._flow_fields()))
@@ -173,45 +180,55 @@ class Intake:
         self._end_burst()
         utterance = self._utterances.open
         if utterance is None:
-            self._muted = False
-            self._reason = "no_utterance" if self._reason != "refused" else "refused"
+            self._discard.muted = False
+            if self._discard.reason == "interrupted":
+                self._discard.because("no_utterance")
             return
         if utterance_id is not None and utterance_id != utterance.utterance_id:
             raise UtteranceMismatch(f"{utterance.utterance_id!r} is open, not {utterance_id!r}")
-        self._reason = "no_utterance"
-        self._close(utterance, None, ref)
+        self._close(utterance, ref)
+        self._discard.because("no_utterance")
 
     def mark(self, name: str) -> None:
-        """Put a mark at the current input sample. Raises ``TooManyMarks``."""
+        """Put a mark at the current input sample. Raises ``TooManyMarks``.
+
+        With nothing open it stands at the end of all accepted audio; with no audio left it is
+        reached at once, unless it stands in audio that is discarded.
+        """
         line = self._utterances.line
         if sum(len(u.marks) for u in line) >= MAX_MARKS:
             raise TooManyMarks(f"{MAX_MARKS} marks are waiting")
-        target = self._utterances.open or (line[-1] if line else None)
-        if target is None:
-            self._told.append(out.MarkReached(name, 0, "played"))
-        else:
+        # Marks that an interrupt has yet to flush come first.
+        unflushed = (u for u in reversed(self._utterances.cut) if u.marks)
+        target = line[-1] if line else next(unflushed, None)
+        if target is not None:
             target.marks.append((target.received, name))
+            return
+        lost = self._discards() and self._discard.reason != "no_utterance"
+        self._told.append(out.MarkReached(name, 0, "flushed" if lost else "played"))
 
     def cut(self, *, in_band: bool) -> None:
         """An interrupt was accepted: forget everything undecoded, and mute what comes late.
 
         ``in_band``: the producer itself interrupted, so what it sends from here on is new.
         """
-        utterance = self._utterances.open
         self._path.clear()
+        utterance = self._utterances.open
         if utterance is not None:
-            self._reason = "interrupted"
-            self._muted = not in_band and utterance.implicit
+            self._discard.because("interrupted", utterance, muted=utterance.implicit)
+        if in_band:
+            self._end_burst()
+            self._discard.muted = False
 
     # --- time
 
     def tick(self, now: int) -> None:
-        """Close an implicit utterance after its gap; end a burst of discarded audio after its own."""
+        """End an implicit utterance after its gap, and a burst of discarded audio after its own."""
         if (at := self._gap_at()) is not None and at <= now:
             self.end()
         if (at := self._late_gap_at()) is not None and at <= now:
             self._end_burst()
-            self._muted = False
+            self._discard.muted = False
 
     def next_deadline(self) -> int | None:
         """When ``tick`` has something to do, in ns."""
@@ -229,8 +246,10 @@ class Intake:
             self._told.append(out.FlowResume(*self._flow_fields()))
 
     def unsent(self) -> int:
-        """Samples accepted and not handed over."""
-        return sum(u.unsent for u in self._utterances.line)
+        """Samples accepted and not on their way to the room."""
+        utterance = self._utterances.open
+        inside = 0 if utterance is None else utterance.received - self._pushed
+        return self._playout.waiting + inside
 
     def ack(self, received: int) -> out.AudioAck | None:
         """What the producer's last audio came to, None when it never sent any."""
@@ -246,20 +265,19 @@ class Intake:
 
     # --- inside
 
-    def _open_implicit(self, now: int, size: int = 0) -> Utterance:
+    def _open_implicit(self, now: int, size: int) -> Utterance:
         try:
             utterance = self._utterances.start(None, self.format, implicit=True, now=now)
         except TooManyUtterances:
-            self._muted = True
-            self._reason = "refused"
-            self._discard(size)
+            self._discard.because("refused", muted=True)
+            self._drop(size)
             raise
-        self._end_burst()
         self._open(utterance, None)
         return utterance
 
     def _open(self, utterance: Utterance, ref: str | None) -> None:
         self._last = utterance
+        self._pushed = 0
         self._path.begin(utterance.format, declared=self.declared)
         self._told.append(
             out.UtteranceOpened(
@@ -267,54 +285,61 @@ class Intake:
             )
         )
 
-    def _close(self, utterance: Utterance, failure: str | None, ref: str | None) -> None:
+    def _push(self, utterance: Utterance, chunks: list[Chunk]) -> None:
+        utterance.received = self._path.received
+        utterance.format = self._path.format
+        self._playout.push(utterance, chunks)
+        for chunk in chunks:
+            self._pushed += chunk.samples
+
+    def _close(self, utterance: Utterance, ref: str | None, failure: str | None = None) -> None:
         """Flush the path and close; a problem is told, since what is whole plays all the same."""
         try:
             chunks = self._path.end()
         except FormatMismatch as error:
-            self._fail(utterance, error.code)
+            self._fail(utterance)
             self._told.append(out.error_message(error, ref))
             return
-        self._playout.push(utterance, chunks)
-        utterance.received = self._path.received
+        self._push(utterance, chunks)
         utterance.failure = failure
         self._utterances.close()
         if self._path.partial and failure is None:
             self._told.append(out.error_message(PartialSample(), ref))
 
-    def _fail(self, utterance: Utterance, code: str) -> None:
-        """Nothing more of this utterance is handed over, and what still comes is discarded."""
+    def _fail(self, utterance: Utterance) -> None:
+        """It is not in its format: nothing more of it is handed over."""
         self._path.clear()
         self._playout.drop(utterance)
         utterance.abandoned = True
-        utterance.failure = code
+        utterance.failure = FormatMismatch.code
         self._utterances.close()
-        self._reason = "refused"
-        self._muted = True
 
-    def _discard(self, size: int) -> None:
-        fmt = self._last.format if self._last is not None else self.format
-        self._burst += fmt.samples_in(size)
+    def _discards(self) -> bool:
+        """Whether audio outside an utterance opens none."""
+        return self.explicit or self._discard.muted
+
+    def _drop(self, size: int) -> None:
+        fmt = self.format if self._last is None else self._last.format
+        self._discard.add(fmt.samples_in(size))
 
     def _end_burst(self) -> None:
-        if self._burst:
-            utterance_id = None
-            if self._last is not None and self._reason != "no_utterance":
-                utterance_id = self._last.utterance_id
-            told = out.AudioDiscarded(samples_to_ms(self._burst), self._reason, utterance_id)
+        told = self._discard.end()
+        if told is not None:
             self._told.append(told)
-            self._burst = 0
 
     def _gap_at(self) -> int | None:
         utterance = self._utterances.open
         if utterance is None or not utterance.implicit or self.suspended:
             return None
-        return self._last_audio_at + self._bounds.utterance_gap_ms * 1_000_000
+        return self._last_audio_at + self._bounds.utterance_gap_ms * MS
 
     def _late_gap_at(self) -> int | None:
-        if not self._burst and not self._muted:
+        if not self._discard.waits or self.suspended:
             return None
-        return self._last_audio_at + self._bounds.late_audio_gap_ms * 1_000_000
+        # What was refused is the rest of an utterance, and ends as one; late audio ends sooner.
+        refused = self._discard.reason == "refused"
+        gap_ms = self._bounds.utterance_gap_ms if refused else self._bounds.late_audio_gap_ms
+        return self._last_audio_at + gap_ms * MS
 
     def _flow_fields(self) -> tuple[int, int, int]:
         bounds = self._bounds

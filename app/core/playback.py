@@ -8,7 +8,8 @@ from typing import Literal
 from app.core import wire_out as out
 from app.core.pcm import Chunk, ms_to_samples, samples_to_ms
 from app.core.playout import Playout
-from app.core.speech import Run, Speech
+from app.core.run import Run
+from app.core.speech import Speech
 from app.core.utterances import Utterance, Utterances
 
 Outcome = Literal["played", "interrupted", "failed"]
@@ -56,18 +57,19 @@ class Playback:
         self.released = False
         """The replica listens."""
         self.paused = False
-        self.cuts = 0
-        """Interrupts whose cut the room has not confirmed: nothing is handed over meanwhile."""
 
     # --- handing over
 
     def next(self, now: int) -> Delivery | None:
-        """Take the next chunk to hand over now; then call ``handed``, if it was."""
-        if not self.released or self.paused or self.cuts:
+        """Take the next chunk to hand over now; then call ``handed``, if it was.
+
+        Nothing is handed over while an interrupt waits for the room to confirm it.
+        """
+        if not self.released or self._speech.cuts:
             return None
         if self._playout.head() is None:
             return self._close(now)
-        if self._speech.gate(now) > now:
+        if self.paused or self._speech.gate(now) > now:
             return None
         item = self._playout.due(now)
         if item is None:
@@ -77,7 +79,7 @@ class Playback:
 
     def next_due(self, now: int) -> int | None:
         """When ``next`` has a chunk, in ns; None when only an event can bring that about."""
-        if not self.released or self.paused or self.cuts:
+        if not self.released or self.paused or self._speech.cuts:
             return None
         due = self._playout.next_deadline()
         return None if due is None else max(due, self._speech.gate(now))
@@ -91,51 +93,31 @@ class Playback:
                 utterance.first_sent_at = now
         self._speech.hand(delivery.run, utterance, chunk, now)
         if delivery.done:
-            self._speech.close(delivery.run, now)
+            delivery.run.close(now)
 
     def lost(self, delivery: Delivery) -> None:
         """The room did not deliver a chunk that it had taken: nobody will hear it."""
+        delivery.run.lose(delivery.utterance, delivery.chunk)
         if delivery.utterance is not None:
             delivery.utterance.take_back(delivery.chunk.samples)
 
     def _close(self, now: int) -> Delivery | None:
+        """End the run, unless the open utterance will go on in it."""
         run = self._speech.current()
         if run is None or run.closed or not run.total:
             return None
-        if any(u.open and u.sent for u in self._utterances.line):
+        if self._utterances.open is not None and self._utterances.open.received:
             return None
         if not self._closing:
-            self._speech.close(run, now)
+            run.close(now)
             return None
         return Delivery(self._utterances.epoch, run, None, CLOSING_SILENCE, done=True)
-
-    def next_deadline(self, now: int) -> int | None:
-        """When ``tick`` has something to tell, in ns; the past means now."""
-        times = [self._speech.next_deadline()]
-        for utterance in self._utterances.line:
-            if not utterance.sent:
-                break
-            if utterance.started_at is None:
-                times.append((utterance.first_sent_at or now) + START_BY_CLOCK_NS)
-                times.append(self._ahead(self._speech.reaches(utterance, 1), now))
-            if utterance.marks:
-                reach = self._speech.reaches(utterance, max(1, utterance.marks[0][0]))
-                times.append(self._ahead(reach, now))
-        front = self._utterances.line[0] if self._utterances.line else None
-        if front is not None and not front.open and not front.unsent:
-            times.append(self._speech.finishes_at(front))
-        return min((at for at in times if at is not None), default=None)
-
-    @staticmethod
-    def _ahead(at: int | None, now: int) -> int | None:
-        """A moment that has passed without effect is not worth another look."""
-        return at if at is not None and at > now else None
 
     # --- what the replica and the device tell
 
     def started(self, form: str, inference_id: str | None, now: int) -> None:
         """The replica began to speak; ``form`` tells Tavus's twins apart."""
-        if self._speech.is_twin("started", form):
+        if not self._speech.is_news("started", form, now):
             return
         self._told.append(out.ReplicaStartedSpeaking())
         self._speech.started(inference_id, now)
@@ -151,7 +133,7 @@ class Playback:
         now: int,
     ) -> None:
         """The replica stopped; ``duration`` in samples."""
-        if self._speech.is_twin("stopped", form):
+        if not self._speech.is_news("stopped", form, now):
             return
         duration_ms = None if duration is None else samples_to_ms(duration)
         self._told.append(out.ReplicaStoppedSpeaking(duration_ms, interrupted))
@@ -168,28 +150,44 @@ class Playback:
     def tick(self, now: int) -> None:
         """Bring positions to ``now`` and tell what came about: starts, marks, ends."""
         self._speech.update(now)
-        for utterance in self._utterances.line:
+        line, cut = self._utterances.line, self._utterances.cut
+        for utterance in line:
             if not utterance.sent:
                 break
             self._tell_start(utterance, now)
             self._tell_marks(utterance)
-        line = self._utterances.line
-        while line and self._is_finished(line[0], now):
+        while line and _is_due(self._finishes_at(line[0]), now):
             self.finish(line.popleft(), "played", now)
-        for utterance in [u for u in self._utterances.cut if self._is_settled(u, now)]:
-            self._utterances.cut.remove(utterance)
-            self.finish(utterance, "interrupted", now)
+        for utterance in tuple(cut):
+            if _is_due(self._settles_at(utterance), now):
+                cut.remove(utterance)
+                self.finish(utterance, "interrupted", now)
+
+    def next_deadline(self) -> int | None:
+        """When ``tick`` has something to tell, in ns; the past means now."""
+        line = self._utterances.line
+        times = [self._settles_at(utterance) for utterance in self._utterances.cut]
+        if line:
+            times.append(self._finishes_at(line[0]))
+        for utterance in line:
+            if not utterance.sent:
+                break
+            if utterance.started_at is None:
+                times.append(self._starts_at(utterance))
+            elif utterance.marks:
+                times.append(self._reaches(utterance, utterance.marks[0][0]))
+        return min((at for at in times if at is not None), default=None)
 
     def finish(self, utterance: Utterance, outcome: Outcome, now: int) -> None:
         """Account for an utterance that is over, with its marks: once."""
         status: Outcome = "failed" if utterance.failure else outcome
-        if utterance.played and utterance.started_at is None and outcome == "played":
+        if outcome == "played" and utterance.played and utterance.started_at is None:
             self._start(utterance, now)
         utterance.done = True
+        self._speech.forget(utterance)
         if status == "played":
-            for position, name in utterance.marks:
-                self._tell_mark(utterance, position, name, "played")
-            utterance.marks.clear()
+            while utterance.marks:
+                self._tell_mark(utterance, "played")
         self.flush_marks(utterance)
         began = utterance.first_audio_at
         self._told.append(
@@ -210,11 +208,10 @@ class Playback:
         )
 
     def flush_marks(self, utterance: Utterance) -> None:
-        """Tell what became of an interrupted utterance's marks, as known at the cut."""
+        """Tell what became of the marks of an utterance that is over, as far as it was played."""
         self._tell_marks(utterance)
-        for position, name in utterance.marks:
-            self._tell_mark(utterance, position, name, "flushed")
-        utterance.marks.clear()
+        while utterance.marks:
+            self._tell_mark(utterance, "flushed")
 
     def progress(self, now: int) -> out.PlaybackProgress | None:
         """How far the playing utterance is, None when none plays."""
@@ -228,33 +225,52 @@ class Playback:
         return None
 
     def plays_on_ms(self, now: int) -> int:
-        """Milliseconds that the room holds and has not played."""
-        return samples_to_ms(self._speech.plays_on(now))
+        """Milliseconds of speech that the room holds and has not played."""
+        self._speech.update(now)
+        return samples_to_ms(sum(u.sent - u.played for u in self._utterances.line))
 
     def is_playing(self, now: int) -> bool:
         """Whether something sounds or is about to."""
         moving = self.released and not self.paused and self._playout.head() is not None
-        return moving or self._speech.plays_on(now) > 0
+        return moving or self._speech.sounds(now)
 
-    def _is_finished(self, utterance: Utterance, now: int) -> bool:
+    # --- inside
+
+    def _finishes_at(self, utterance: Utterance) -> int | None:
+        """When the end of an utterance in line is certain; 0: it is; None: more comes."""
         if utterance.open or utterance.unsent:
-            return False
-        if not utterance.sent:
-            return True
-        at = self._speech.finishes_at(utterance)
-        return at is not None and at <= now
+            return None
+        run = self._speech.run_of(utterance) if utterance.sent else None
+        return 0 if run is None else run.finishes_at(utterance)
 
-    def _is_settled(self, utterance: Utterance, now: int) -> bool:
-        if self.cuts:
-            return False
-        at = self._speech.finishes_at(utterance) if utterance.sent else 0
-        return at is not None and at <= now
+    def _settles_at(self, utterance: Utterance) -> int | None:
+        """When an interrupted utterance is accounted for; None: first the room has its say."""
+        if self._speech.cuts:
+            return None
+        run = self._speech.run_of(utterance) if utterance.sent else None
+        return 0 if run is None else run.finishes_at(utterance)
+
+    def _starts_at(self, utterance: Utterance) -> int | None:
+        """When an utterance that was handed over begins, by the best source that speaks."""
+        run = self._speech.run_of(utterance)
+        if run is None or utterance.first_sent_at is None:
+            return None
+        if run.started:
+            return run.begins_at(utterance)
+        at = run.begins_at(utterance)
+        return None if at is None else max(at, utterance.first_sent_at + START_BY_CLOCK_NS)
+
+    def _reaches(self, utterance: Utterance, position: int) -> int | None:
+        run = self._speech.run_of(utterance)
+        return None if run is None else run.passes(utterance, max(1, position))
 
     def _tell_start(self, utterance: Utterance, now: int) -> None:
         if utterance.started_at is not None:
             return
-        silent_until = (utterance.first_sent_at or now) + START_BY_CLOCK_NS
-        if self._speech.begun(utterance, now) or (utterance.played and silent_until <= now):
+        run = self._speech.run_of(utterance)
+        silent_until = (utterance.first_sent_at or 0) + START_BY_CLOCK_NS
+        told = run is not None and run.begun(utterance, now)
+        if told or (utterance.played and silent_until <= now):
             self._start(utterance, now)
 
     def _start(self, utterance: Utterance, now: int) -> None:
@@ -263,15 +279,22 @@ class Playback:
         self._told.append(told)
 
     def _tell_marks(self, utterance: Utterance) -> None:
-        while utterance.marks and utterance.marks[0][0] <= utterance.played and utterance.played:
-            position, name = utterance.marks.popleft()
-            self._tell_mark(utterance, position, name, "played")
+        """Tell the marks that were played: not before the utterance is known to sound."""
+        if utterance.started_at is None or not utterance.played:
+            return
+        while utterance.marks and utterance.marks[0][0] <= utterance.played:
+            # What was told is not taken back by a better source.
+            utterance.told = max(utterance.told, utterance.marks[0][0])
+            self._tell_mark(utterance, "played")
 
-    def _tell_mark(
-        self, utterance: Utterance, position: int, name: str, outcome: Literal["played", "flushed"]
-    ) -> None:
+    def _tell_mark(self, utterance: Utterance, outcome: Literal["played", "flushed"]) -> None:
+        position, name = utterance.marks.popleft()
         offset_ms = samples_to_ms(position)
         self._told.append(out.MarkReached(name, offset_ms, outcome, utterance.utterance_id))
+
+
+def _is_due(at: int | None, now: int) -> bool:
+    return at is not None and at <= now
 
 
 def _since(start: int | None, end: int | None) -> int | None:

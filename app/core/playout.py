@@ -42,12 +42,16 @@ class Playout:
         self._queue: deque[Queued] = deque()
         self._dry = True
         """Nothing waited behind the last chunk: a gap behind it is not a late call's."""
+        self.waiting = 0
+        """Samples of speech that wait."""
         self._plays_until = 0
         """When all that was handed over is played in real time, in ns; 0: long ago."""
 
     def push(self, utterance: Utterance, chunks: list[Chunk]) -> None:
         """Put ``chunks`` of ``utterance`` at the end."""
-        self._queue.extend(Queued(utterance, chunk) for chunk in chunks)
+        for chunk in chunks:
+            self._queue.append(Queued(utterance, chunk))
+            self.waiting += chunk.samples
 
     def head(self) -> Queued | None:
         """The chunk to go next, if any."""
@@ -59,6 +63,7 @@ class Playout:
         if deadline is None or now < deadline:
             return None
         item = self._queue.popleft()
+        self.waiting -= item.chunk.samples
         if now - self._plays_until > (0 if self._dry else LATE_NS):
             self._plays_until = now
         self._plays_until += samples_to_ns(item.samples())
@@ -77,9 +82,11 @@ class Playout:
     def drop(self, utterance: Utterance) -> None:
         """Drop what waits of one utterance."""
         self._queue = deque(item for item in self._queue if item.utterance is not utterance)
+        self.waiting = sum(item.chunk.samples for item in self._queue)
 
     def clear(self) -> None:
         """Drop everything, and forget what the sink still holds: it is told to stop."""
         self._queue.clear()
+        self.waiting = 0
         self._dry = True
         self._plays_until = 0

@@ -1,105 +1,22 @@
-"""What the replica does with what we handed over: its speaking events become positions.
+"""Which run the next audio belongs to, and which run a speaking event of the replica is about.
 
-Audio handed over without a break forms a *run*: one Tavus ``inference_id`` on ``echo``, one stretch
-of the track on ``track``. A run knows whose samples it holds, in order, and so can split a position
-of the replica over the utterances. Three sources tell the position, the best one that spoke wins:
-
-- ``replica``: Tavus's speaking events. Between start and stop the clock counts on from the start;
-  the stop's ``duration`` is exact. Several pairs add up (the replica stops when audio is late).
-- ``track``: what the audio device consumed.
-- ``clock``: where a real-time player with a 100 ms pre-buffer would be.
-
-Tavus tells each event up to four times (old and new names, two roles) and sometimes under an
-``inference_id`` of its own, so events are told apart by counting: the n-th event of one form is the
-n-th event of any other form. They belong to runs by order; an id that is ours is a bonus.
+Tavus tells each event up to four times (old and new names, two roles), so events are told apart by
+counting: the n-th event of one form is the n-th event of any other form. They belong to runs by
+order. Whether their ``inference_id`` is ours or one that Tavus made depends on its version; once it
+agreed with the order it is believed, and events with another id are then no business of ours.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 
-from app.core.pcm import Chunk, ms_to_samples, ns_to_samples, samples_to_ns
-from app.core.playhead import Playhead
+from app.core.pcm import Chunk
+from app.core.run import HOLD_NS, Run
 from app.core.utterances import Utterance
-from app.core.wire_out import Source
 
-PREBUFFER = ms_to_samples(100)
-"""Samples a replica wants before it starts (Pipecat's ``mock_tavus_server.py``)."""
-
-SLACK = ms_to_samples(250)
-"""A stop that leaves less than this unplayed is the end of the run, not a pause in it."""
-
-HOLD_NS = 500_000_000
-"""How long after the estimated end the next utterance waits for the replica's stop event."""
-
-SETTLE_NS = 2_000_000_000
-"""How long a stop event is waited for: after an interrupt, and after the estimated end."""
-
-
-@dataclass(slots=True)
-class Segment:
-    """Samples of one utterance inside a run; of none: silence."""
-
-    utterance: Utterance | None
-    samples: int
-
-
-@dataclass(slots=True, eq=False)
-class Run:
-    """Audio handed over without a break."""
-
-    inference_id: str
-    track_base: int
-    """Track samples handed over before this run, padding included."""
-    head: Playhead = field(default_factory=lambda: Playhead(PREBUFFER))
-    segments: list[Segment] = field(default_factory=list)
-    total: int = 0
-    """Samples handed over, silence included."""
-    closed: bool = False
-    cut_at: int | None = None
-    started: bool = False
-    """The replica told that it began."""
-    speaking_since: int | None = None
-    heard: int = 0
-    """Samples of the speaking stretches that ended."""
-    timed: bool = False
-    """A stretch ended without a ``duration``: ``heard`` is partly an estimate."""
-    stopped: bool = False
-    """The replica told that it stopped, and nothing came since."""
-    consumed: int = 0
-    settled: bool = False
-
-    def position(self, now: int) -> tuple[int, Source]:
-        """Samples played at ``now``, silence included, and who says so."""
-        if self.cut_at is not None:
-            now = min(now, self.cut_at)
-        if self.started:
-            since = self.speaking_since
-            speaking = 0 if since is None else ns_to_samples(max(0, now - since))
-            return min(self.total, self.heard + speaking), "replica"
-        if self.consumed and self.cut_at is None:
-            return min(self.total, self.consumed), "track"
-        return min(self.total, self.head.at(now)), "clock"
-
-    def reaches(self, position: int) -> int | None:
-        """When ``position`` is played by the best source, in ns; None when that cannot be said."""
-        if self.started:
-            if self.speaking_since is None:
-                return None
-            return self.speaking_since + samples_to_ns(max(0, position - self.heard))
-        return self.head.reaches(position)
-
-    def end(self) -> int | None:
-        """When all of it is played, at the best estimate."""
-        by_clock = self.head.reaches(self.total)
-        by_replica = self.reaches(self.total) if self.started else None
-        ends = [end for end in (by_clock, by_replica) if end is not None]
-        return max(ends) if ends else None
-
-    def complete(self) -> bool:
-        """Whether the replica said that it played all there is."""
-        return self.closed and self.stopped and self.total - self.heard <= SLACK
+DOUBLE_NS = 50_000_000
+"""Within this time the same news again is a message that came twice: to stop and to start again a
+replica needs its pre-buffer."""
 
 
 class Speech:
@@ -117,254 +34,183 @@ class Speech:
         self._number = 0
         self._seen: dict[tuple[str, str], int] = {}
         self._told: dict[str, int] = {}
-        self.runs: deque[Run] = deque()
-        self.track_handed = 0
-        """Track samples handed over since the room was joined, padding included."""
-        self.track_consumed = 0
+        self._last = ("", 0)
+        self._ids_are_ours = False
+        self._runs: deque[Run] = deque()
+        self._track_handed = 0
+        self._track_consumed = 0
+        self.cuts = 0
+        """Interrupts that the room has not confirmed: what was handed over is not certain."""
 
     # --- handing over
 
     def current(self) -> Run | None:
         """The run that the next chunk would continue, if there is one."""
-        if not self.runs or self.runs[-1].cut_at is not None or self.runs[-1].settled:
+        run = self._runs[-1] if self._runs else None
+        if run is None or run.cut_at is not None:
             return None
-        run = self.runs[-1]
-        if run.closed and not (self._joined and not run.complete()):
+        if run.closed and (run.complete or not self._joined):
             return None
         return run
 
     def gate(self, now: int) -> int:
         """When audio may be handed over, in ns: ``now`` or earlier means at once."""
-        if self.current() is not None or self._overlap or not self.runs:
+        if self._overlap or not self._runs or self.current() is not None:
             return now
-        run = self.runs[-1]
-        if run.cut_at is not None or run.settled or run.complete():
+        run = self._runs[-1]
+        if run.cut_at is not None or run.complete:
             return now
-        end = run.end()
-        return now if end is None else end + HOLD_NS
+        return run.played_by(run.total) + HOLD_NS
 
     def open_run(self) -> Run:
         """The run to hand audio over under: the current one, or a new one."""
         run = self.current()
         if run is None:
+            before = self._runs[-1] if self._runs else None
+            goes_on = before is not None and before.cut_at is None and not before.complete
+            free_at = before.played_by(before.total) if before is not None and goes_on else 0
             self._number += 1
-            run = Run(f"ab-{self._number}", self.track_handed)
-            self.runs.append(run)
+            run = Run(f"ab-{self._number}", free_at, self._track_handed)
+            self._runs.append(run)
+        elif run.closed:
+            run.reopen()
         return run
 
     def hand(self, run: Run, utterance: Utterance | None, chunk: Chunk, now: int) -> None:
         """Record that a chunk was handed to the room, as part of ``run``."""
-        if run.closed:
-            run.closed = False
-            run.head.reopen()
-        run.stopped = False
-        self._append(run, utterance, chunk.samples)
-        self._append(run, None, chunk.silence)
+        run.hand(utterance, chunk, now)
         if self._joined:
-            self.track_handed += chunk.samples + chunk.silence
-        run.head.hand(chunk.samples + chunk.silence, now)
+            self._track_handed += chunk.samples + chunk.silence
 
-    def close(self, run: Run, now: int) -> None:
-        """Nothing follows in ``run``."""
-        run.head.close(now)
-        run.closed = True
-
-    def correct(self, track_handed: int) -> None:
-        """The track's device got ``track_handed`` samples in all: the rest was not handed over."""
-        back = max(0, self.track_handed - track_handed)
-        self.track_handed -= back
-        for run in reversed(self.runs):
-            while back and run.segments:
-                segment = run.segments[-1]
-                part = min(back, segment.samples)
-                segment.samples -= part
-                run.total -= part
-                back -= part
-                if segment.utterance is not None:
-                    segment.utterance.take_back(part)
-                if not segment.samples:
-                    run.segments.pop()
+    # --- interrupts
 
     def cut(self, now: int) -> None:
-        """Everything handed over was interrupted at ``now``."""
-        for run in self.runs:
+        """Everything handed over is interrupted at ``now``; ``confirm`` must follow."""
+        self.cuts += 1
+        for run in self._runs:
             if run.cut_at is None:
                 run.cut_at = now
 
-    def _append(self, run: Run, utterance: Utterance | None, samples: int) -> None:
-        if not samples:
+    def confirm(self, track_handed: int | None) -> None:
+        """The room obeyed a cut; ``track_handed``: the track samples its device got in all."""
+        self.cuts -= 1
+        if track_handed is None:
             return
-        if not run.segments or run.segments[-1].utterance is not utterance:
-            run.segments.append(Segment(utterance, 0))
-        run.segments[-1].samples += samples
-        run.total += samples
+        back = max(0, self._track_handed - track_handed)
+        self._track_handed -= back
+        for run in reversed(self._runs):
+            back = run.take_back(back)
 
     # --- what the replica and the device tell
 
-    def is_twin(self, kind: str, form: str) -> bool:
-        """Count an event of one form; True when another form told the same before."""
+    def is_news(self, kind: str, form: str, now: int) -> bool:
+        """Count an event of one form; False when it or another form told the same before."""
         seen = self._seen[kind, form] = self._seen.get((kind, form), 0) + 1
         if seen <= self._told.get(kind, 0):
-            return True
+            return False
         self._told[kind] = seen
-        return False
+        (last, at), self._last = self._last, (kind, now)
+        return kind != last or now - at >= DOUBLE_NS
 
     def started(self, inference_id: str | None, now: int) -> None:
         """The replica began to speak, or went on after a pause."""
-        waiting = self._waiting(inference_id)
-        # An interrupted run that has not begun may never begin: one that is alive is meant.
-        alive = [run for run in waiting if run.cut_at is None]
-        run = next(iter(alive or waiting), None)
-        if run is not None and run.speaking_since is None:
-            run.started = True
-            run.stopped = False
-            run.speaking_since = now
+        run = self._about(inference_id, self._beginning(now))
+        if run is not None:
+            run.start(now)
 
     def stopped(
         self, inference_id: str | None, duration: int | None, *, interrupted: bool, now: int
     ) -> None:
         """The replica stopped; ``duration`` in samples, None when Tavus did not say."""
-        waiting = self._waiting(inference_id)
-        if interrupted:
-            first = [run for run in waiting if run.cut_at is not None]
-        else:
-            first = [run for run in waiting if run.speaking_since is not None]
-        run = next(iter(first or waiting), None)
+        run = self._about(inference_id, self._ending(duration, now, interrupted=interrupted))
         if run is None:
             return
-        if run.cut_at is not None and not run.started:
-            self._give_back_start(run)
-        if duration is not None:
-            run.heard += duration
-            run.started = True
-        elif run.speaking_since is not None:
-            run.heard += ns_to_samples(max(0, now - run.speaking_since))
-            run.timed = True
-        run.heard = min(run.heard, run.total)
-        run.speaking_since = None
-        run.stopped = True
+        if run.speaking_since is None:
+            if run.cut_at is not None and not run.started:
+                self._give_start_back(run)
+            elif not run.can_have_spoken(duration, now):
+                return
+        run.stop(duration, now)
 
     def consume(self, samples: int) -> None:
         """The audio device consumed ``samples`` of the track, padding included."""
-        self.track_consumed += samples
-        for run in self.runs:
-            run.consumed = max(0, min(run.total, self.track_consumed - run.track_base))
+        self._track_consumed += samples
+        for run in self._runs:
+            run.consumed = max(0, min(run.total, self._track_consumed - run.track_base))
 
-    def _waiting(self, inference_id: str | None) -> list[Run]:
-        """The runs that an event can be about, the likeliest by id or else the oldest first."""
-        waiting = [run for run in self.runs if not run.settled and run.total]
-        return [run for run in waiting if run.inference_id == inference_id] or waiting
+    def _about(self, inference_id: str | None, by_order: Run | None) -> Run | None:
+        """The run that an event is about, by its id or by the order of events."""
+        if inference_id is None:
+            return by_order
+        if by_order is not None and by_order.inference_id == inference_id:
+            self._ids_are_ours = True
+        if not self._ids_are_ours:
+            return by_order
+        named = (run for run in self._runs if run.inference_id == inference_id and run.total)
+        return next(named, None)
 
-    def _give_back_start(self, cut: Run) -> None:
+    def _beginning(self, now: int) -> Run | None:
+        """The run that begins or goes on: the oldest that is silent and not over by the clock."""
+        handed = [run for run in self._runs if run.total]
+        # An interrupted run that has not begun may never begin: one that is alive is meant.
+        alive = [run for run in handed if run.cut_at is None]
+        silent = [run for run in alive if run.speaking_since is None and not _is_over(run, now)]
+        late = [run for run in handed if not run.started]
+        return next(iter(silent or alive[-1:] or late), None)
+
+    def _ending(self, duration: int | None, now: int, *, interrupted: bool) -> Run | None:
+        """The run that ends or pauses: the oldest that speaks, if it is known to."""
+        cut = [run for run in self._runs if run.cut_at is not None and run.total]
+        alive = [run for run in self._runs if run.cut_at is None and run.total]
+        likely = cut + alive if interrupted else alive + cut
+        speaking = [run for run in likely if run.speaking_since is not None]
+        if interrupted and cut:
+            return next((run for run in speaking if run.cut_at is not None), cut[0])
+        silent = (run for run in likely if run.can_have_spoken(duration, now))
+        return next(iter(speaking), None) or next(silent, None)
+
+    def _give_start_back(self, cut: Run) -> None:
         """A start that was counted for the run after ``cut`` was the start of ``cut``."""
-        for run in self.runs:
+        for run in self._runs:
             if run.cut_at is None and run.speaking_since is not None and not run.heard:
-                cut.started, cut.speaking_since = True, run.speaking_since
+                cut.start(run.speaking_since)
                 run.started, run.speaking_since = False, None
                 return
 
     # --- positions
 
     def update(self, now: int) -> None:
-        """Move every utterance's position to ``now`` and settle the runs that are over."""
-        for run in self.runs:
-            if not run.settled:
-                self._spread(run, now)
-                at = self._settles_at(run)
-                run.settled = at is not None and at <= now
-        while self.runs and self.runs[0].settled:
-            self.runs.popleft()
+        """Move every utterance's position to ``now`` and let go of the runs that are over."""
+        over: list[Run] = []
+        for run in self._runs:
+            run.spread(now)
+            if run.cut_at is None or not self.cuts:
+                at = run.settles_at()
+                if at is not None and at <= now:
+                    over.append(run)
+        for run in over:
+            self._runs.remove(run)
 
-    def plays_on(self, now: int) -> int:
-        """Samples that the room holds and has not played at ``now``."""
-        alive = (run for run in self.runs if run.cut_at is None and not run.settled)
-        return sum(run.total - run.position(now)[0] for run in alive)
-
-    def reaches(self, utterance: Utterance, position: int) -> int | None:
-        """When ``position`` of the utterance is played; None when only an event can tell."""
-        run = self._run_of(utterance)
-        if run is None:
-            return None
-        offset, _ = self._edges(run, utterance)
-        return run.reaches(offset + position)
-
-    def begun(self, utterance: Utterance, now: int) -> bool:
-        """Whether the replica told that it speaks, and by now speaks this utterance."""
-        run = self._run_of(utterance)
-        if run is None or not run.started:
-            return False
-        offset, _ = self._edges(run, utterance)
-        return run.position(now)[0] >= offset and (not offset or utterance.played > 0)
-
-    def finishes_at(self, utterance: Utterance) -> int | None:
-        """When the end of an utterance is certain, in ns, if nothing else is handed over for it.
-
-        0: it is; None: only an event can tell.
-        """
-        run = self._run_of(utterance)
-        if run is None:
-            return 0
-        _, edge = self._edges(run, utterance)
-        settles = self._settles_at(run)
-        if all(s.utterance in (None, utterance) for s in run.segments) or edge >= run.total:
-            return settles
-        if run.started:
-            return 0 if run.heard >= edge else run.reaches(edge) or settles
-        reach = run.head.reaches(edge)
-        return None if reach is None else reach + SETTLE_NS
-
-    def next_deadline(self) -> int | None:
-        """When ``update`` has a run to settle, in ns."""
-        times = (self._settles_at(run) for run in self.runs if not run.settled)
-        return min((at for at in times if at is not None), default=None)
-
-    def _run_of(self, utterance: Utterance) -> Run | None:
-        for run in self.runs:
-            if not run.settled and any(s.utterance is utterance for s in run.segments):
+    def run_of(self, utterance: Utterance) -> Run | None:
+        """The run that holds the utterance, None when nothing more will be learned about it."""
+        for run in self._runs:
+            if run.holds(utterance):
                 return run
         return None
 
-    def _edges(self, run: Run, utterance: Utterance) -> tuple[int, int]:
-        """Where the utterance begins and ends in its run."""
-        edge = start = end = 0
-        begun = False
-        for segment in run.segments:
-            if segment.utterance is utterance:
-                start = start if begun else edge
-                begun = True
-                end = edge + segment.samples
-            edge += segment.samples
-        return start, end
+    def forget(self, utterance: Utterance) -> None:
+        """An utterance is accounted for."""
+        run = self.run_of(utterance)
+        if run is not None:
+            run.forget(utterance)
 
-    def _spread(self, run: Run, now: int) -> None:
-        position, source = run.position(now)
-        if run.cut_at is not None and (run.timed or not run.stopped):
-            # Only a duration says where an interrupted replica really was.
-            source = "clock"
-        whole = run.complete() and run.timed
-        played: dict[Utterance, int] = {}
-        for segment in run.segments:
-            part = segment.samples if whole else max(0, min(position, segment.samples))
-            position -= segment.samples
-            if segment.utterance is not None:
-                played[segment.utterance] = played.get(segment.utterance, 0) + part
-        for utterance, samples in played.items():
-            if not utterance.done:
-                utterance.play_to(samples, source)
-        while len(run.segments) > 1 and all(_is_past(s) for s in run.segments[:2]):
-            run.segments[0:2] = [Segment(None, run.segments[0].samples + run.segments[1].samples)]
-
-    def _settles_at(self, run: Run) -> int | None:
-        """When the run is given up waiting for; 0 when there is nothing to wait for."""
-        if run.cut_at is not None:
-            return 0 if run.stopped or not run.total else run.cut_at + SETTLE_NS
-        if not run.closed:
-            return None
-        if run.complete():
-            return 0
-        end = run.end()
-        return None if end is None else end + SETTLE_NS
+    def sounds(self, now: int) -> bool:
+        """Whether the replica has something to play at ``now``, by the best estimate."""
+        return any(
+            run.cut_at is None and run.played_by(run.total) > now for run in self._runs if run.total
+        )
 
 
-def _is_past(segment: Segment) -> bool:
-    return segment.utterance is None or segment.utterance.done
+def _is_over(run: Run, now: int) -> bool:
+    """Whether a silent run has been heard and has nothing more to say by the clock."""
+    return run.closed and run.started and run.played_by(run.total) + HOLD_NS <= now

@@ -27,6 +27,8 @@ class Utterance:
     accepted_bytes: int = 0
     received: int = 0
     sent: int = 0
+    lost: int = 0
+    """Handed over, but the room did not get it: neither sent nor waiting."""
     played: int = 0
     told: int = 0
     """The highest position told as progress: what is told never goes back."""
@@ -47,7 +49,7 @@ class Utterance:
     def unsent(self) -> int:
         """Samples accepted and not handed over, nor dropped."""
         over = self.done or self.abandoned or self.cut_at is not None
-        return 0 if over else self.received - self.sent
+        return 0 if over else self.received - self.sent - self.lost
 
     @property
     def received_ms(self) -> int:
@@ -72,6 +74,7 @@ class Utterance:
     def take_back(self, samples: int) -> None:
         """Undo a hand-over: the room did not get ``samples`` after all."""
         self.sent -= samples
+        self.lost += samples
         self.played = min(self.played, self.sent)
         if not self.sent:
             self.first_sent_at = None
@@ -146,6 +149,13 @@ class Utterances:
             utterance.cut_at = now
         self.cut += cut
         return cut
+
+    def kill(self, utterance: Utterance, now: int) -> None:
+        """Cut the newest utterance alone, which nobody is to hear."""
+        self.close()
+        self.line.remove(utterance)
+        utterance.cut_at = now
+        self.cut.append(utterance)
 
     def _make_id(self) -> str:
         """Make an id nobody used: ``u-<number>``, with a tail in case a client chose that one."""

@@ -84,9 +84,9 @@ class Voice:
         self.playback.tick(now)
         self.intake.flow()
 
-    def next_deadline(self, now: int) -> int | None:
+    def next_deadline(self) -> int | None:
         """When ``tick`` has something to do, in ns."""
-        times = (self.intake.next_deadline(), self.playback.next_deadline(now))
+        times = (self.intake.next_deadline(), self.playback.next_deadline())
         return min((at for at in times if at is not None), default=None)
 
     def is_active(self, now: int) -> bool:
@@ -109,7 +109,6 @@ class Voice:
         self._playout.clear()
         self._speech.cut(now)
         self.playback.paused = False
-        self.playback.cuts += 1
         return Cut(self.epoch, tuple(cut))
 
     def report(
@@ -120,10 +119,8 @@ class Voice:
         ``track_handed``: the track samples that the device really got since joining, None when it
         did not say.
         """
-        if track_handed is not None:
-            self._speech.correct(track_handed)
+        self._speech.confirm(track_handed)
         self._speech.update(now)
-        self.playback.cuts -= 1
         accounts = tuple(
             out.CutUtterance(u.utterance_id, u.received_ms, u.sent_ms, u.played_ms, u.dropped_ms)
             for u in cut.utterances

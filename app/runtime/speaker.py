@@ -122,7 +122,7 @@ class Speaker:
         if self.teller.publish():
             self._touch()  # an utterance counts as activity to its end
         times = (
-            self.voice.next_deadline(self._clock.now()),
+            self.voice.next_deadline(),
             self.teller.next_deadline(),
             self.producer.next_deadline(),
         )
