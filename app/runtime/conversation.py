@@ -46,7 +46,6 @@ class Conversation:
         """What Tavus made."""
         self.room: Room | None = None
         """Ours, from ``join`` on."""
-        self._left = False
 
     @property
     def conversation_id(self) -> str:
@@ -71,9 +70,7 @@ class Conversation:
         self._report(answer)
 
     async def join(self, report: ReportFact, tasks: Tasks) -> None:
-        """Enter the room, unless it was left before; ``report`` is told what happens there."""
-        if self._left:
-            return
+        """Enter the room; ``report`` is told what happens there."""
         assert self.created is not None  # a room is joined only once there is one
         self.room = self._res.make_room(self.created, report, tasks)
         await self.room.join()
@@ -98,8 +95,7 @@ class Conversation:
             raise RoomFailed("the room did not take the message")
 
     async def leave(self) -> None:
-        """Leave the room; it is not entered any more."""
-        self._left = True
+        """Leave the room, if it was entered."""
         if self.room is None:
             return
         clock = self._res.clock

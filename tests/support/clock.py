@@ -21,8 +21,13 @@ class FakeTimer:
     cancelled: bool = field(default=False, compare=False)
 
     def cancel(self) -> None:
-        """Forget the callback."""
+        """Forget the callback, and all that it holds."""
         self.cancelled = True
+        self.callback = _nothing
+
+
+def _nothing() -> None:
+    """What a cancelled timer would call."""
 
 
 class FakeClock:

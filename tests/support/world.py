@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from app.core.events import ConversationCreated
+from app.core.pcm import AudioFormat
 from app.core.spec import AudioPathName, SessionSpec
 from app.errors import BridgeError
 from app.runtime.metrics import Metrics
@@ -140,3 +141,20 @@ def drain(waiting: Any) -> list[dict[str, Any]]:
     messages = [check_server_message(text) for text in waiting]
     waiting.clear()
     return messages
+
+
+def speak(session: Session, seconds: int = 1, *, end: bool = True) -> None:
+    """Let an explicit producer open an utterance and send ``seconds`` of it."""
+    intake = session.runner.speaker.voice.intake
+    now = session.runner.clock.now()
+    intake.start(None, AudioFormat(), None, now)
+    for _ in range(seconds):
+        intake.audio(bytes(48_000), now)
+    if end:
+        intake.end()
+    session.runner.speaker.changed()
+
+
+def alone(room: FakeRoom) -> None:
+    """Let no replica be in the room."""
+    room.present = ()

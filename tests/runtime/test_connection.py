@@ -1,0 +1,522 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from app.core.pcm import AudioFormat, Encoding
+from app.runtime.bus import RING
+from app.runtime.connection import SLICE_BYTES, Connection, Wishes
+from tests.support.clock import settle
+from tests.support.world import MS, S, Session, World, alone, drain
+
+MULAW = AudioFormat(Encoding.MULAW, 8000)
+CHUNK = bytes(4800)
+"""100 ms at 24 kHz."""
+
+
+class Client:
+    """One connection and what it was told."""
+
+    _numbers = iter(range(1, 1_000_000))
+
+    def __init__(self, world: World, session: Session, **wishes: Any) -> None:
+        number = next(self._numbers)
+        self.connection = Connection(
+            number, session.runner, world.settings, Wishes(**wishes), "0.0.0"
+        )
+        self._told: list[dict[str, Any]] = []
+
+    @classmethod
+    async def connect(cls, world: World, session: Session, **wishes: Any) -> Client:
+        """Connect and attach."""
+        client = cls(world, session, **wishes)
+        await client.connection.attach()
+        return client
+
+    async def say(self, message_type: str, **fields: Any) -> None:
+        """Send a control message."""
+        await self.connection.text(json.dumps({"type": message_type, **fields}))
+
+    async def send(self, data: bytes = CHUNK) -> None:
+        """Send audio."""
+        await self.connection.binary(data)
+
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        """Everything told so far, each in the contract."""
+        self._told += drain(self.connection.subscription._waiting)
+        return self._told
+
+    def of(self, message_type: str) -> list[dict[str, Any]]:
+        """All of one type."""
+        return [m for m in self.told if m["type"] == message_type]
+
+    @property
+    def hello(self) -> dict[str, Any]:
+        """The first message."""
+        assert "hello" == self.told[0]["type"]
+        return self.told[0]
+
+    @property
+    def close_code(self) -> int | None:
+        return self.connection.subscription.close_code
+
+    def codes(self) -> list[str]:
+        """The codes of all errors."""
+        return [m["code"] for m in self.of("error")]
+
+    def lose(self) -> None:
+        """Go without a close frame."""
+        self.connection.detach(clean=False)
+
+    def leave(self) -> None:
+        """Close as one should."""
+        self.connection.detach(clean=True)
+
+
+# --- hello
+
+
+async def test_hello_then_ready_for_who_comes_late() -> None:
+    """In a ready session ``session.ready`` without a number comes right after ``hello``."""
+    world = World()
+    async with world.session() as session:
+        client = await Client.connect(world, session, format=MULAW, declared=True)
+
+    assert ["hello", "session.ready"] == [m["type"] for m in client.told[:2]]
+    assert "seq" not in client.told[1]
+    assert "pcm_mulaw" == client.hello["format"]["encoding"]
+    assert (4, 0, 0, False) == tuple(
+        client.hello[name] for name in ("seq", "received", "epoch", "resumed")
+    )
+
+
+async def test_ready_comes_later_with_its_number() -> None:
+    """Before the session is ready there is only ``hello``; then everybody hears it."""
+    world = World()
+    world.prepare = alone
+    async with world.session() as session:
+        client = await Client.connect(world, session)
+        early = [m["type"] for m in client.told]
+        world.room.say("system.replica_joined")
+
+        assert ["hello"] == early
+        assert client.of("session.ready")[0]["seq"] > client.hello["seq"]
+
+
+async def test_session_that_ended_meanwhile_closes() -> None:
+    """Who attaches after the end is closed with the end's code and changes nothing."""
+    world = World()
+    async with world.session() as session:
+        await session.runner.stop("deleted")
+        client = await Client.connect(world, session)
+        await client.send()
+        client.leave()
+
+    assert 4410 == client.close_code
+    assert [] == client.told
+
+
+# --- audio in
+
+
+async def test_acks_come_at_least_every_200_ms() -> None:
+    """The first audio is acknowledged at once, what follows 100 ms later, the end at once."""
+    world = World()
+    async with world.session() as session:
+        client = await Client.connect(world, session)
+        for _ in range(10):
+            await client.send()
+            await world.clock.run(20 * MS)
+        await world.clock.run(100 * MS)
+        acks = client.of("audio.ack")
+        await client.send()
+        await client.say("utterance.end")
+
+        assert [1, 5, 10] == [ack["received"] for ack in acks]
+        assert [4800, 24_000, 48_000] == [ack["accepted_bytes"] for ack in acks]
+        assert 12 == client.of("audio.ack")[-1]["received"]
+
+
+async def test_ack_of_an_utterance_comes_before_the_next_one() -> None:
+    """A start that closes the open utterance acknowledges that one's audio first."""
+    world = World()
+    async with world.session() as session:
+        client = await Client.connect(world, session)
+        await client.say("utterance.start", utterance_id="a")
+        await client.send()
+        await client.send()
+        await client.say("utterance.start", utterance_id="b")
+        types = [m["type"] for m in client.told if m["type"] in {"audio.ack", "utterance.opened"}]
+
+    assert ["utterance.opened", "audio.ack", "audio.ack", "utterance.opened"] == types
+    assert 9600 == client.of("audio.ack")[1]["accepted_bytes"]
+
+
+async def test_what_is_no_audio_brings_no_ack() -> None:
+    """A ping is answered by its pong alone; it counts as handled all the same."""
+    world = World()
+    async with world.session() as session:
+        client = await Client.connect(world, session)
+        await client.send()
+        await world.clock.run(1 * S)
+        before = len(client.of("audio.ack"))
+        await client.say("ping", ts=5, id="p")
+        await client.say("session.keepalive")
+
+        assert before == len(client.of("audio.ack"))
+        assert {"ts": 5, "id": "p"} == {k: client.of("pong")[0][k] for k in ("ts", "id")}
+        assert 3 == session.runner.speaker.producer.received
+
+
+async def test_base64_is_the_same_audio() -> None:
+    """Audio in text is decoded and counted in bytes of audio."""
+    world = World()
+    async with world.session() as session:
+        client = await Client.connect(world, session)
+        await client.say("utterance.start")
+        await client.say("audio.append", audio=base64.b64encode(CHUNK).decode())
+        await client.say("audio.append", audio="?", id="bad")
+        await client.say("utterance.end")
+
+        assert 4800 == client.of("audio.ack")[-1]["accepted_bytes"]
+        assert [("bad_base64", "bad")] == [(m["code"], m["ref"]) for m in client.of("error")]
+
+
+async def test_large_message_lets_others_run() -> None:
+    """A long message is taken in slices, with a turn of the loop between two of them."""
+    world = World()
+    async with world.session() as session:
+        client = await Client.connect(world, session, format=MULAW, declared=True)
+        seen: list[int] = []
+        sending = asyncio.create_task(client.send(bytes(4 * SLICE_BYTES)))
+        while not sending.done():
+            utterance = session.runner.speaker.voice.open
+            seen.append(0 if utterance is None else utterance.accepted_bytes)
+            await asyncio.sleep(0)
+
+        assert {SLICE_BYTES * n for n in range(1, 5)} <= set(seen)
+
+
+async def test_interrupt_in_the_middle_of_a_message_drops_its_rest() -> None:
+    """Bytes that were received before the interrupt are not heard, decoded or not."""
+    world = World()
+    async with world.session() as session:
+        client = await Client.connect(world, session)
+        sending = asyncio.create_task(client.send(bytes(6 * SLICE_BYTES)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        accepted = await session.runner.interrupt()
+        await sending
+        await world.clock.run(5 * S)
+
+        assert accepted.interrupted
+        assert {0} >= {sent.epoch for sent in world.room.audio}
+        assert 1 == len(client.of("utterance.done"))
+        assert ["interrupted"] == [m["reason"] for m in client.of("audio.discarded")]
+
+
+async def test_end_of_the_session_in_the_middle_of_a_message() -> None:
+    """The rest of the message is of no use to anybody."""
+    world = World()
+    async with world.session() as session:
+        client = await Client.connect(world, session)
+        sending = asyncio.create_task(client.send(bytes(6 * SLICE_BYTES)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await session.runner.stop("deleted")
+        await sending
+
+    assert "session.ended" == client.told[-1]["type"]
+    assert 4410 == client.close_code
+
+
+# --- wrong messages
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("{", "bad_message"),
+        ("[]", "bad_message"),
+        ('{"type":"dance"}', "unknown_type"),
+        ('{"type":"utterance.start","utterance_id":"no space"}', "bad_message"),
+        ('{"type":"utterance.start","format":{"sample_rate":1}}', "unsupported_format"),
+        ('{"type":"tavus.send","event_type":"conversation.interrupt"}', "invalid_request"),
+    ],
+)
+async def test_wrong_message_is_answered_and_counted(text: str, code: str) -> None:
+    """A wrong message has its code, counts as handled, and the connection goes on."""
+    world = World()
+    async with world.session() as session:
+        client = await Client.connect(world, session)
+        await client.connection.text(text)
+        await client.say("ping")
+
+        assert [code] == client.codes()
+        assert 1 == len(client.of("pong"))
+        assert 2 == session.runner.speaker.producer.received
+
+
+async def test_25_bad_messages_in_10_s_close() -> None:
+    """The 25th bad message within 10 s closes with 4400, and nothing after it counts."""
+    world = World()
+    async with world.session() as session:
+        client = await Client.connect(world, session)
+        for _ in range(24):
+            await client.connection.text("?")
+        await world.clock.run(10 * S)
+        for _ in range(24):
+            await client.connection.text("?")
+        patient = client.close_code
+        await client.connection.text("?")
+        await client.send()
+
+        assert patient is None
+        assert 4400 == client.close_code
+        assert session.runner.speaker.voice.open is None
+
+
+async def test_what_is_worth_a_retry_is_not_bad() -> None:
+    """Asking too early, however often, is no reason to close."""
+    world = World()
+    world.prepare = alone
+    async with world.session() as session:
+        client = await Client.connect(world, session)
+        for _ in range(30):
+            await client.say("tavus.send", event_type="conversation.respond")
+
+        assert ["session_not_ready"] * 30 == client.codes()
+        assert client.close_code is None
+
+
+async def test_errors_come_in_the_order_of_their_causes() -> None:
+    """A refused start first closes the open utterance: what that tells comes before the refusal."""
+    world = World()
+    async with world.session() as session:
+        client = await Client.connect(world, session)
+        await client.say("utterance.start", utterance_id="a")
+        await client.send(b"odd")
+        await client.say("utterance.start", utterance_id="a")
+
+        assert ["partial_sample", "utterance_id_in_use"] == client.codes()
+
+
+async def test_interrupt_in_band_is_answered_to_everybody() -> None:
+    """The producer's own interrupt is accepted with its id, and its next audio is new."""
+    world = World()
+    async with world.session() as session:
+        client = await Client.connect(world, session)
+        await client.send()
+        await client.say("interrupt", id="i1")
+        await client.send()
+        await settle()
+
+        assert ["i1"] == [m["id"] for m in client.of("interrupt.accepted")]
+        assert ["u-1", "u-2"] == [m["utterance_id"] for m in client.of("utterance.opened")]
+        assert [] == client.of("audio.discarded")
+
+
+# --- taking over and coming back
+
+
+async def test_newer_producer_replaces_the_older() -> None:
+    """The older is closed with 4409, its utterance ended; the newer starts at zero."""
+    world = World()
+    async with world.session() as session:
+        old = await Client.connect(world, session)
+        await old.send()
+        new = await Client.connect(world, session)
+        await old.send()
+        await old.say("interrupt")
+        old.lose()
+        await new.send()
+
+        assert 4409 == old.close_code
+        assert 0 == new.hello["received"] == session.runner.speaker.voice.epoch
+        assert "open_utterance" not in new.hello
+        assert [] == new.of("utterance.opened")[1:]
+        assert 1 == session.runner.speaker.producer.received
+        assert session.runner.speaker.teller.listener is new.connection.subscription
+
+
+async def test_take_over_waits_for_the_message_in_hand() -> None:
+    """A long message of the older is handled whole before the newer is greeted."""
+    world = World()
+    async with world.session() as session:
+        old = await Client.connect(world, session)
+        sending = asyncio.create_task(old.send(bytes(6 * SLICE_BYTES)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        token = old.hello["resume_token"]
+        new = await Client.connect(world, session, resume=token)
+
+        assert sending.done()
+        assert 1 == new.hello["received"]
+        assert 6 * SLICE_BYTES == new.hello["open_utterance"]["accepted_bytes"]
+
+
+async def test_lost_producer_may_come_back() -> None:
+    """Within the window the utterance stays open; missed messages follow in order."""
+    world = World()
+    async with world.session() as session:
+        first = await Client.connect(world, session)
+        await first.send()
+        seen = first.told[-1].get("seq") or first.of("utterance.opened")[-1]["seq"]
+        first.lose()
+        world.room.starts()
+        await world.clock.run(29 * S)
+        second = await Client.connect(world, session, resume=first.hello["resume_token"], seq=seen)
+        await second.send()
+        await second.say("utterance.end")
+
+        numbers = [m["seq"] for m in second.told[1:] if "seq" in m]
+        assert second.hello["resumed"]
+        assert (1, seen) == (second.hello["received"], second.hello["seq"])
+        assert "u-1" == second.hello["open_utterance"]["utterance_id"]
+        assert list(range(seen + 1, seen + 1 + len(numbers))) == numbers
+        assert 9600 == second.of("audio.ack")[-1]["accepted_bytes"]
+        assert [] == second.of("utterance.opened")
+
+
+async def test_window_closes_the_utterance_as_its_end_would() -> None:
+    """A producer that does not come back in time has ended its utterance: it is heard whole."""
+    world = World()
+    async with world.session() as session:
+        client = await Client.connect(world, session)
+        await client.send()
+        client.lose()
+        await world.clock.run(30 * S - 1)
+        early = session.of("utterance.done")
+        await world.clock.run(3 * S)
+
+        assert [] == early
+        assert ["played"] == [m["status"] for m in session.of("utterance.done")]
+
+
+async def test_clean_close_ends_the_utterance_at_once() -> None:
+    """Connect, send, close: it is heard to the end."""
+    world = World()
+    async with world.session() as session:
+        client = await Client.connect(world, session)
+        await client.send()
+        client.leave()
+        client.leave()
+        await world.clock.run(3 * S)
+
+        assert ["played"] == [m["status"] for m in session.of("utterance.done")]
+
+
+async def test_token_works_once() -> None:
+    """Every hello has a new token; the one before is nobody's."""
+    world = World()
+    async with world.session() as session:
+        first = await Client.connect(world, session)
+        first.lose()
+        second = await Client.connect(world, session, resume=first.hello["resume_token"])
+        second.lose()
+        third = await Client.connect(world, session, resume=first.hello["resume_token"])
+
+        assert second.hello["resumed"]
+        assert not third.hello["resumed"]
+        assert ["resume_failed"] == third.codes()
+        assert 3 == len({c.hello["resume_token"] for c in (first, second, third)})
+
+
+async def test_replay_is_all_or_nothing() -> None:
+    """When too much was missed nothing is replayed: a new stream begins, and the client knows."""
+    world = World()
+    async with world.session() as session:
+        first = await Client.connect(world, session)
+        await first.send()
+        first.lose()
+        for _ in range(RING + 1):
+            world.room.say("noise")
+        second = await Client.connect(
+            world, session, resume=first.hello["resume_token"], seq=first.hello["seq"]
+        )
+
+        assert ["hello", "session.ready", "error"] == [m["type"] for m in second.told]
+        assert ["resume_failed"] == second.codes()
+        assert (False, 0) == (second.hello["resumed"], second.hello["received"])
+        assert session.runner.speaker.voice.open is None
+
+
+async def test_longest_replay_fits() -> None:
+    """Everything the ring holds can be replayed to one connection."""
+    world = World()
+    async with world.session() as session:
+        first = await Client.connect(world, session)
+        seq = session.runner.bus.seq
+        first.lose()
+        for _ in range(RING):
+            world.room.say("noise")
+        second = await Client.connect(world, session, resume=first.hello["resume_token"], seq=seq)
+
+        assert RING == len(second.of("tavus.event"))
+        assert second.close_code is None
+
+
+async def test_new_connection_is_told_anew_to_stop() -> None:
+    """``flow.resume`` is never replayed, so every connection begins unpaused."""
+    world = World()
+    async with world.session() as session:
+        session.runner.speaker.voice.pause(world.clock.now())
+        first = await Client.connect(world, session)
+        for _ in range(31):
+            await first.send(bytes(48_000))
+        first.lose()
+        second = await Client.connect(world, session, resume=first.hello["resume_token"])
+
+        assert 1 == len(first.of("flow.pause"))
+        assert 1 == len(second.of("flow.pause"))
+
+
+# --- progress and idleness
+
+
+async def test_progress_only_when_it_moved() -> None:
+    """Progress comes in its period while something plays, rising, and not a word more."""
+    world = World()
+    async with world.session() as session:
+        client = await Client.connect(world, session, progress_ms=100)
+        telling = asyncio.create_task(client.connection.progress())
+        await client.send(bytes(48_000))
+        await client.say("utterance.end")
+        await settle()
+        world.room.starts()
+        await world.clock.run(5 * S)
+        telling.cancel()
+        played = [m["played_ms"] for m in client.of("playback.progress")]
+
+        assert sorted(set(played)) == played
+        assert 8 <= len(played) <= 10
+
+
+async def test_progress_is_off_by_default() -> None:
+    """Without a period there is nothing to do."""
+    world = World()
+    async with world.session() as session:
+        client = await Client.connect(world, session)
+        await client.connection.progress()
+
+        assert 0 == len(client.of("playback.progress"))
+
+
+@pytest.mark.parametrize(
+    ("message_type", "reasons"), [("ping", ["idle"]), ("session.keepalive", [])]
+)
+async def test_ping_is_no_activity(message_type: str, reasons: list[str]) -> None:
+    """Every message but ``ping`` keeps the session; connecting does not."""
+    world = World()
+    async with world.session(idle_timeout_s=20.0) as session:
+        await world.clock.run(10 * S)
+        client = await Client.connect(world, session)
+        await client.say(message_type)
+        await world.clock.run(10 * S)
+
+        assert reasons == [m["reason"] for m in session.of("session.ended")]

@@ -1,0 +1,414 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import weakref
+from typing import Any
+
+import pytest
+from starlette.responses import JSONResponse, Response
+
+from app import errors
+from app.core import events as e
+from app.core.events import AppMessageReceived
+from app.core.spec import Status
+from tests.support.clock import settle
+from tests.support.room import ALICE, REPLICA, FakeRoom
+from tests.support.world import MS, S, Session, World, alone, speak
+
+
+def _refuse(status: int, text: str) -> Response:
+    """Make a refusal of Tavus."""
+    return JSONResponse({"message": text}, status_code=status)
+
+
+# --- the beginning
+
+
+async def test_session_becomes_ready_in_order() -> None:
+    """A session tells that it starts, that the replica came, that it is ready; numbers rise."""
+    world = World()
+    async with world.session() as session:
+        told = session.types()
+        view = session.runner.view()
+        await session.runner.wait_created()
+        await session.runner.wait_ready()
+
+    assert ["session.state", "replica.joined", "session.state", "session.ready"] == told
+    assert [1, 2, 3, 4] == [message["seq"] for message in session.told[:4]]
+    assert Status.READY is view.status
+    assert "c000001" == view.conversation_id
+    assert [None] == session.created
+
+
+async def test_replica_may_come_later() -> None:
+    """The session is ready when the replica joins the room, or when Tavus says that it is there."""
+    world = World()
+    world.prepare = alone
+    async with world.session() as session:
+        before = session.runner.status
+        world.room.say("system.replica_present")
+        await session.runner.wait_ready()
+
+    assert Status.STARTING is before
+    assert Status.READY is session.runner.view().status or session.runner.over
+
+
+async def test_people_are_told_once_with_their_number() -> None:
+    """People are numbered; coming twice is told once."""
+    world = World()
+    world.prepare = lambda room: setattr(room, "present", (REPLICA, ALICE))
+    async with world.session() as session:
+        world.room.report(e.ParticipantJoined(ALICE))
+        world.room.report(e.ParticipantLeft(ALICE))
+        came, left = session.of("participant.joined"), session.of("participant.left")
+
+    assert [(1, "Alice")] == [(m["number"], m["name"]) for m in came]
+    assert [(1, "Alice")] == [(m["number"], m["name"]) for m in left]
+
+
+async def test_refused_create_raises_what_tavus_said() -> None:
+    """A refused create ends the session; the error is a copy, so that it holds no frames."""
+    world = World()
+    world.tavus.next_answers.append(_refuse(402, "The user is out of conversational credits."))
+    async with world.session() as session:
+        raised = []
+        for _ in range(2):
+            with pytest.raises(errors.TavusOutOfCredits) as caught:
+                await session.runner.wait_created()
+            raised.append(caught.value)
+
+    assert raised[0] is not raised[1]
+    assert isinstance(session.created[0], errors.TavusOutOfCredits)
+    assert 1 == session.overs
+    assert session.runner.gone.is_set()
+    assert [] == world.tavus.active()
+
+
+async def test_room_that_cannot_be_joined_ends_it() -> None:
+    """A failed join is told, and the conversation is ended."""
+    world = World()
+    world.prepare = lambda room: setattr(room, "join_fails", errors.RoomFailed("no such room"))
+    async with world.session() as session:
+        await settle()
+        with pytest.raises(errors.RoomFailed, match="no such room"):
+            await session.runner.wait_ready()
+
+    assert "room_failed" == session.of("session.ended")[0]["reason"]
+    assert Status.FAILED is session.runner.view().status
+    assert [] == world.tavus.active()
+
+
+async def test_test_mode_is_over_at_once() -> None:
+    """A conversation that Tavus answers as ended makes an ended session, without an error."""
+    world = World()
+    async with world.session(conversation={"test_mode": True}) as session:
+        await session.runner.wait_created()
+
+    assert "tavus_shutdown" == session.runner.view().end_reason
+    assert [] == world.rooms or world.room.has_left
+
+
+# --- the end
+
+
+async def test_end_accounts_for_everything_first() -> None:
+    """What is left is told done, its marks flushed, then the end, then the close code."""
+    world = World()
+    async with world.session() as session:
+        speak(session, 3, end=False)
+        session.runner.speaker.voice.intake.mark("there")
+        speak(session)
+        await world.clock.run(500 * MS)
+        await session.runner.stop("deleted")
+        told = session.types()
+
+    done = session.of("utterance.done")
+    assert ["mark.reached", "utterance.done", "utterance.done", "session.ended"] == told[-4:]
+    assert ["failed", "failed"] == [m["status"] for m in done]
+    assert ["session_over"] * 2 == [m["code"] for m in done]
+    assert 4410 == session.heard.close_code
+    assert world.room.has_left
+    assert [] == world.tavus.active()
+
+
+async def test_stopping_twice_does_nothing() -> None:
+    """The first cause counts, and the end is told once."""
+    world = World()
+    async with world.session() as session:
+        await session.runner.stop("deleted")
+        await session.runner.stop("drained")
+        session.runner.post(e.IdleTimedOut())
+        world.room.fails()
+        await settle()
+
+    assert ["deleted"] == [m["reason"] for m in session.of("session.ended")]
+    assert 1 == session.overs
+
+
+async def test_drained_session_closes_with_4503() -> None:
+    """A client of a service that shuts down is told to come again."""
+    world = World()
+    async with world.session() as session:
+        session.runner.tell_draining(3000)
+        await session.runner.stop("drained")
+
+    assert 3000 == session.of("server.draining")[0]["deadline_ms"]
+    assert 4503 == session.heard.close_code
+
+
+async def test_tavus_is_asked_to_end_until_it_confirms() -> None:
+    """A conversation costs money until Tavus confirms its end, so errors are no reason to stop."""
+    world = World()
+    async with world.session() as session:
+        world.tavus.next_answers += [_refuse(500, "oops"), ValueError("a bug"), _refuse(401, "no")]
+        await session.runner.stop("deleted")
+        await settle()
+        early = session.runner.gone.is_set()
+        await world.clock.run(4 * S)
+
+    assert not early
+    assert session.runner.gone.is_set()
+    assert [] == world.tavus.active()
+
+
+async def test_conversation_that_turns_up_after_the_end_is_ended() -> None:
+    """Stopped while Tavus has not answered: the conversation is ended as soon as it is there."""
+    world = World()
+    world.tavus.hold = asyncio.Event()
+    async with world.session() as session:
+        await session.runner.stop("deleted")
+        early = session.runner.gone.is_set()
+        world.tavus.hold.set()
+        await settle()
+
+        assert not early
+        assert session.runner.gone.is_set()
+        assert [] == world.tavus.active()
+        assert [] == world.rooms
+
+
+async def test_stop_right_after_the_answer_stays_in_no_room() -> None:
+    """A room that is being joined is left."""
+    world = World()
+    session = Session(world)
+    session.runner._on_created = lambda runner, _: runner.post(e.StopRequested("deleted"))
+    session.runner.start()
+    await settle()
+    await session.end()
+    await world.http.aclose()
+
+    assert world.room.has_left
+    assert [] == world.tavus.active()
+
+
+async def test_tavus_may_end_it() -> None:
+    """Tavus's own shutdown ends the session, with Tavus's reason as the detail."""
+    world = World()
+    async with world.session() as session:
+        world.room.say("system.shutdown", properties={"shutdown_reason": "max_call_duration"})
+        await settle()
+        (ended,) = session.of("session.ended")
+
+    assert ("tavus_shutdown", "max_call_duration") == (ended["reason"], ended["detail"])
+
+
+async def test_lost_replica_has_time_to_come_back() -> None:
+    """Audio waits while the replica is away; it plays when it is back, else the session ends."""
+    world = World()
+    async with world.session() as session:
+        world.room.report(e.ParticipantLeft(REPLICA))
+        speak(session)
+        await world.clock.run(5 * S)
+        held = len(world.room.audio)
+        world.room.report(e.LinkInterrupted())
+        world.room.report(e.LinkRestored())
+        await world.clock.run(1 * S)
+        still_held = len(world.room.audio)
+        world.room.report(e.ParticipantJoined(REPLICA))
+        await world.clock.run(1 * S)
+        played = len(world.room.audio)
+        world.room.report(e.ParticipantLeft(REPLICA))
+        await world.clock.run(15 * S)
+
+    assert 0 == held == still_held
+    assert 0 < played
+    assert "replica_lost" == session.of("session.ended")[0]["reason"]
+
+
+async def test_broken_link_holds_audio() -> None:
+    """Messages sent while the room's link is interrupted would be lost, so they wait."""
+    world = World()
+    async with world.session() as session:
+        world.room.report(e.LinkInterrupted())
+        speak(session)
+        await world.clock.run(1 * S)
+        held = len(world.room.audio)
+        world.room.report(e.LinkRestored())
+        await settle()
+
+        assert 0 == held
+        assert 0 < len(world.room.audio)
+
+
+async def test_room_joined_twice_has_one_pump() -> None:
+    """A room that reports twice that it was joined still gets every chunk once."""
+    world = World()
+    async with world.session() as session:
+        world.room.report(e.RoomJoined((REPLICA,)))
+        speak(session)
+        await world.clock.run(3 * S)
+
+    lengths = [len(sent.message["properties"]["audio"]) for sent in world.room.audio]
+    assert 1 == sum(sent.message["properties"].get("done") is True for sent in world.room.audio)
+    assert 64_000 <= sum(lengths) <= 70_000  # base64 of 48000 bytes and of the closing silence
+
+
+# --- hostile and broken
+
+
+async def test_hostile_message_breaks_nothing() -> None:
+    """A message that nests deeper than can be written is left out; the session goes on."""
+    world = World()
+    deep: dict[str, Any] = {}
+    for _ in range(100_000):
+        deep = {"x": deep}
+    async with world.session() as session:
+        before = session.told[-1]["seq"]
+        world.room.report(AppMessageReceived({"event_type": "x", "properties": deep}, 0))
+        world.room.report(AppMessageReceived("[" * 4096, 0))
+        world.room.say("conversation.utterance")
+        after = [m["seq"] for m in session.told if m["type"] == "tavus.event"]
+
+        assert [before + 1, before + 2] == after
+        assert Status.READY is session.runner.status
+
+
+async def test_bug_in_a_task_ends_the_session(caplog: pytest.LogCaptureFixture) -> None:
+    """A task that dies of a bug ends the session as ``internal``, with its traceback logged."""
+    world = World()
+
+    def broken(room: FakeRoom) -> None:
+        async def send(*_: object, **__: object) -> int:
+            raise ValueError("a bug")
+
+        room.send_message = send  # type: ignore[method-assign]  # the bug
+
+    world.prepare = broken
+    async with world.session() as session:
+        speak(session)
+        await settle()
+
+    assert "internal" == session.of("session.ended")[0]["reason"]
+    assert ["utterance.done", "session.ended"] == session.types()[-2:]
+    assert "ValueError: a bug" in caplog.text
+    assert [] == world.tavus.active()
+
+
+async def test_bug_in_a_fact_or_timer_ends_the_session(caplog: pytest.LogCaptureFixture) -> None:
+    """What a room reports and what a timer calls are guarded as tasks are."""
+    caplog.set_level(logging.CRITICAL)
+    for broken in ("consumed", "tick"):
+        world = World()
+        async with world.session() as session:
+
+            def fail(*_: object, **__: object) -> None:
+                raise ValueError("a bug")
+
+            setattr(session.runner.speaker.voice.playback, broken, fail)
+            if broken == "consumed":
+                world.room.report(e.AudioConsumed(480, 0))
+            else:
+                session.runner.speaker._alarm.set(world.clock.now() + MS)
+                await world.clock.run(2 * MS)
+            await settle()
+
+            assert "internal" == session.of("session.ended")[0]["reason"]
+            assert [] == world.tavus.active()
+
+
+async def test_nothing_is_left_of_a_session() -> None:
+    """After its end a session has no task, no timer and nobody who holds it."""
+    world = World()
+    async with world.session() as session:
+        speak(session, 5)
+        world.room.starts()
+        await world.clock.run(1 * S)
+        cutting = asyncio.create_task(session.runner.interrupt())
+        await settle()
+        await cutting
+        speak(session, 5)
+        await world.clock.run(1 * S)
+    left = weakref.ref(session.runner)
+    timers = world.clock.waiting
+    del session, cutting
+    world.rooms.clear()
+    gc.collect()
+
+    assert 0 == timers
+    assert left() is None
+    assert 1 == len(asyncio.all_tasks())
+
+
+# --- what callers may do
+
+
+async def test_interaction_reaches_the_room_in_its_envelope() -> None:
+    """A client's interaction is sent as Tavus wants it."""
+    world = World()
+    async with world.session() as session:
+        await session.runner.interact("conversation.respond", {"text": "hello"})
+
+    assert "c000001" == world.room.sent[0].message["conversation_id"]
+    assert {"text": "hello"} == world.room.sent[0].message["properties"]
+
+
+async def test_interaction_is_refused_in_time() -> None:
+    """Before the replica it is not ready, in a full room it fails, after the end it is over."""
+    world = World()
+    world.prepare = alone
+    async with world.session() as session:
+        with pytest.raises(errors.SessionNotReady):
+            await session.runner.interact("conversation.respond", {})
+        world.room.report(e.ParticipantJoined(REPLICA))
+        world.room.confirms = False
+        for _ in range(4):
+            await session.runner.interact("conversation.respond", {})
+        stuck = asyncio.create_task(session.runner.interact("conversation.respond", {}))
+        await world.clock.run(2 * S)
+        with pytest.raises(errors.RoomFailed):
+            await stuck
+        await session.runner.stop("deleted")
+        with pytest.raises(errors.SessionOver):
+            await session.runner.interact("conversation.respond", {})
+        with pytest.raises(errors.SessionOver):
+            await session.runner.interrupt()
+
+
+async def test_message_that_was_lost_counts_as_not_sent() -> None:
+    """Audio that the room could not deliver is dropped in the account."""
+    world = World()
+    world.prepare = lambda room: setattr(room, "drops", True)
+    async with world.session() as session:
+        speak(session)
+        await world.clock.run(4 * S)
+        done = session.of("utterance.done")
+
+    assert [(1000, 0, 1000)] == [(m["received_ms"], m["sent_ms"], m["dropped_ms"]) for m in done]
+
+
+async def test_slow_answer_of_tavus_may_come_after_the_ready_timeout() -> None:
+    """Who waits for a create that took too long hears that the replica never came."""
+    world = World()
+    world.tavus.hold = asyncio.Event()
+    async with world.session(ready_timeout_s=1.0) as session:
+        await world.clock.run(1 * S)
+        world.tavus.hold.set()
+        await settle()
+        with pytest.raises(errors.ReplicaTimeout):
+            await session.runner.wait_created()
+        with pytest.raises(errors.ReplicaTimeout):
+            await session.runner.wait_ready()
+
+    assert [] == world.tavus.active()
