@@ -33,13 +33,6 @@ class Pal:
     user_made: bool = False
     created_at: str = "2026-01-01T00:00:00.000000Z"
 
-    @property
-    def listens(self) -> bool:
-        """Whether its microphone is on; told as a string in 2025, as an object once."""
-        transport = self.fields.get("layers", {}).get("transport", {})
-        microphone = transport.get("input_settings", {}).get("microphone")
-        return microphone in ("enabled", {"isEnabled": True})
-
     def view(self, word: str) -> dict[str, Any]:
         """The PAL in the words of ``persona`` or ``pal``."""
         face = "replica" if word == "persona" else "face"

@@ -29,7 +29,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import deque
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
@@ -42,6 +42,9 @@ MAX_WAITING = 2000
 
 CLOSE_TIMEOUT_S = 5.0
 """How long a client that does not read may delay its own farewell."""
+
+OVER, BAD, TRY_LATER = 1000, 1008, 1013
+"""Close codes: goodbye; what you said breaks the rules; you do not read."""
 
 FRAME_HEADER = struct.Struct("!IH")
 
@@ -69,6 +72,18 @@ DECODER = msgspec.json.Decoder(SendMessage | Clear | Leave)
 ENCODER = msgspec.json.Encoder()
 
 
+class Socket(Protocol):
+    """What an outbox needs of a WebSocket."""
+
+    async def send_text(self, text: str) -> None:
+        """Send a text message."""
+        ...
+
+    async def close(self, code: int) -> None:
+        """Send a close frame."""
+        ...
+
+
 class LinkOutbox:
     """What waits to be sent to one client."""
 
@@ -76,33 +91,35 @@ class LinkOutbox:
         """Have nothing to send."""
         self._waiting: deque[dict[str, Any]] = deque()
         self._wake = asyncio.Event()
-        self._closed = False
+        self._code: int | None = None
+        """The close code, once the link is to close."""
 
     def post(self, operation: dict[str, Any]) -> None:
         """Send this soon; a client that has read nothing for too long is cut off instead."""
-        if self._closed:
+        if self._code is not None:
             return
         self._waiting.append(operation)
         if len(self._waiting) > MAX_WAITING:
             self._waiting.clear()
-            self._closed = True
+            self.close(TRY_LATER)
         self._wake.set()
 
-    def close(self) -> None:
-        """Send what was posted, then hang up."""
-        self._closed = True
+    def close(self, code: int = OVER) -> None:
+        """Send what was posted, then hang up; the first code counts."""
+        if self._code is None:
+            self._code = code
         self._wake.set()
 
-    async def drain(self, websocket: WebSocket) -> None:
+    async def drain(self, websocket: Socket) -> None:
         """Send until closed, then close the socket."""
         while True:
             while self._waiting:
                 await websocket.send_text(ENCODER.encode(self._waiting.popleft()).decode())
-            if self._closed:
-                break
+            if self._code is not None:
+                await websocket.close(self._code)
+                return
             self._wake.clear()
             await self._wake.wait()
-        await websocket.close()
 
 
 async def serve_link(websocket: WebSocket, room: Room, name: str) -> None:
@@ -116,7 +133,8 @@ async def serve_link(websocket: WebSocket, room: Room, name: str) -> None:
         await websocket.accept()
         writer = asyncio.create_task(_write(outbox, websocket), name="sandbox-link-writer")
         try:
-            await _read(websocket, room, member)
+            if not await _read(websocket, room, member):
+                outbox.close(BAD)
         finally:
             room.leave(member)
             outbox.close()
@@ -134,15 +152,16 @@ async def _write(outbox: LinkOutbox, websocket: WebSocket) -> None:
         outbox.close()
 
 
-async def _read(websocket: WebSocket, room: Room, member: Member) -> None:
+async def _read(websocket: WebSocket, room: Room, member: Member) -> bool:
+    """Pass on what the client says until it goes; False when it says something wrong."""
     while websocket.client_state is WebSocketState.CONNECTED:
         event = await websocket.receive()
         if event["type"] == "websocket.disconnect":
-            return
+            break
         data = event.get("bytes")
         if data is not None:
             if len(data) < FRAME_HEADER.size or len(data) % 2:
-                return
+                return False
             epoch, silence = FRAME_HEADER.unpack_from(data)
             pcm = data[FRAME_HEADER.size :]
             room.frame(member, Frame(epoch, min(silence, len(pcm) // 2), pcm))
@@ -150,7 +169,7 @@ async def _read(websocket: WebSocket, room: Room, member: Member) -> None:
         try:
             operation = DECODER.decode(event["text"])
         except msgspec.DecodeError:
-            return
+            return False
         match operation:
             case SendMessage():
                 room.message(
@@ -163,4 +182,5 @@ async def _read(websocket: WebSocket, room: Room, member: Member) -> None:
             case Clear():
                 room.clear(member, operation.epoch)
             case Leave():
-                return
+                break
+    return True

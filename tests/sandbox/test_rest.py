@@ -362,3 +362,37 @@ async def test_faces_are_listed(tavus: httpx.AsyncClient, word: str) -> None:
     assert [] == mine["data"]
     assert "r77" == one[f"{word}_id"]
     assert 404 == (await tavus.get(f"{V2}/{word}s/p1")).status_code
+
+
+async def test_pipecats_requests_work() -> None:
+    """``TavusApi`` posts two ids, reads two fields, ends without a body and reads the name."""
+    async with running_sandbox() as client:
+        body = {"replica_id": "r1", "persona_id": "pipecat0"}
+        made = (await client.post(f"{V2}/conversations", json=body)).raise_for_status().json()
+        persona = (await client.get(f"{V2}/personas/pipecat0")).raise_for_status().json()
+        end = await client.post(f"{V2}/conversations/{made['conversation_id']}/end")
+
+    assert made["conversation_url"].endswith(made["conversation_id"])
+    assert persona["persona_name"]
+    assert 200 == end.status_code
+
+
+async def test_livekits_requests_work(tavus: httpx.AsyncClient) -> None:
+    """Its plugin makes a PAL with a LiveKit transport, then a conversation that names a room."""
+    body: dict[str, Any] = {
+        "pal_name": "lk_pal_1",
+        "default_face_id": "r1",
+        "pipeline_mode": "echo",
+        "layers": {"transport": {"transport_type": "livekit"}},
+    }
+    pal = (await tavus.post(f"{V2}/pals", json=body)).raise_for_status().json()
+    body = {
+        "pal_id": pal["pal_id"],
+        "face_id": "r1",
+        "properties": {"livekit_ws_url": "wss://lk", "livekit_room_token": "secret"},
+        "conversation_name": "lk_conversation_1",
+    }
+    made = (await tavus.post(f"{V2}/conversations", json=body)).raise_for_status().json()
+
+    assert made["conversation_id"]
+    assert "secret" not in str(made)

@@ -14,8 +14,15 @@ import httpx
 import uvicorn
 
 from app.sandbox.app import SandboxServer, create_sandbox
+from app.sandbox.faults import parse_faults
+from app.sandbox.log import HeardShelf
+from app.sandbox.rooms import Room, Timing
+from tests.support.clock import FakeClock
 
-KEY = {"x-api-key": "any"}
+MS = 1_000_000
+
+PCM = bytes(range(1, 241)) * 20
+"""100 ms of audio without a zero in it."""
 
 
 class FakeOutbox:
@@ -70,6 +77,51 @@ def message(event_type: str, properties: dict[str, Any] | None = None) -> str:
 def kinds(log: list[dict[str, Any]], *wanted: str) -> list[dict[str, Any]]:
     """The entries of these kinds."""
     return [entry for entry in log if entry["kind"] in wanted]
+
+
+class Stage:
+    """A room on a clock that stands still."""
+
+    def __init__(self, *, max_participants: int | None = None, **faults: Any) -> None:
+        self.clock = FakeClock()
+        self.people: list[int] = []
+        self.replicas = 0
+        self.room = Room(
+            "c1",
+            replica_id="r1",
+            replica_name="Echo",
+            max_participants=max_participants,
+            faults=parse_faults({"strict_bytes": False, **faults}),
+            timing=Timing(self.clock.now, self.clock.call_at),
+            shelf=HeardShelf(),
+            on_people=lambda _, count: self.people.append(count),
+            on_replica=self._count,
+        )
+        self.outbox = FakeOutbox()
+        self.me = self.room.join("me", self.outbox)
+
+    def send(self, text: str, *, epoch: int | None = None, silence: int = 0) -> None:
+        """Send a message."""
+        self.room.message(self.me, 7, text, epoch=epoch, silence=silence)
+
+    def wait(self, ms: int) -> None:
+        """Let time pass."""
+        self.clock.advance(ms * MS)
+
+    def log(self, *wanted: str) -> list[dict[str, Any]]:
+        """The log's entries of these kinds, without their time."""
+        entries = kinds(self.room.entries(), *wanted)
+        return [{k: v for k, v in entry.items() if k != "at_ns"} for entry in entries]
+
+    def events(self) -> list[str]:
+        """What Tavus has said to us."""
+        return [
+            (json.loads(body) if isinstance(body, str) else body)["event_type"]
+            for body in self.outbox.messages()
+        ]
+
+    def _count(self) -> None:
+        self.replicas += 1
 
 
 @contextlib.asynccontextmanager
