@@ -113,7 +113,7 @@ class RoomPages:
         conversation = self._find(request)
         if conversation is None:
             return _no_room()
-        return JSONResponse(conversation.room.entries())
+        return Response(conversation.room.log_json(), media_type="application/json")
 
     async def link(self, websocket: WebSocket) -> None:
         """A participant's way into the room."""

@@ -224,10 +224,10 @@ class Room:
             at, happen = coming
             happen(at)
 
-    def entries(self) -> list[dict[str, Any]]:
-        """The log up to this moment."""
+    def log_json(self) -> bytes:
+        """The log up to this moment, a JSON array."""
         self._flush()
-        return self.log.entries()
+        return self.log.json()
 
     def wav(self) -> bytes:
         """What was heard up to this moment."""

@@ -42,7 +42,7 @@ def test_the_log_is_in_order_of_time() -> None:
         stage.send(echo_message(PCM, inference_id=f"u{number}", done=True))
         stage.wait(30)
     stage.send(message("conversation.interrupt"))
-    times = [entry["at_ns"] for entry in stage.room.entries()]
+    times = [entry["at_ns"] for entry in stage.entries()]
 
     assert sorted(times) == times
 
@@ -146,7 +146,7 @@ def test_track_frames_are_consumed_in_real_time() -> None:
         stage.room.frame(stage.me, Frame(2, 0, PCM[:960]))
     stage.wait(60)
     consumed = [op for op in stage.outbox.posted if op["op"] == "consumed"]
-    audio = kinds(stage.room.entries(), "audio")
+    audio = kinds(stage.entries(), "audio")
 
     assert [480, 480, 480] == [op["samples"] for op in consumed]
     assert [20 * MS, 20 * MS] == [

@@ -108,9 +108,14 @@ class Stage:
         """Let time pass."""
         self.clock.advance(ms * MS)
 
+    def entries(self) -> list[dict[str, Any]]:
+        """The whole log."""
+        entries: list[dict[str, Any]] = json.loads(self.room.log_json())
+        return entries
+
     def log(self, *wanted: str) -> list[dict[str, Any]]:
         """The log's entries of these kinds, without their time."""
-        entries = kinds(self.room.entries(), *wanted)
+        entries = kinds(self.entries(), *wanted)
         return [{k: v for k, v in entry.items() if k != "at_ns"} for entry in entries]
 
     def events(self) -> list[str]:
