@@ -1,4 +1,4 @@
-"""All sessions of this process: the living, the recently ended, and the Idempotency-Keys."""
+"""All sessions of this process: the living, those Tavus has yet to end, and the recently ended."""
 
 from __future__ import annotations
 
@@ -6,24 +6,19 @@ import contextlib
 import logging
 import secrets
 from collections import OrderedDict
-from dataclasses import dataclass, replace
-from typing import Any
 
 from app.core.spec import SessionSpec, SessionView, Status
-from app.core.wire_out import InterruptAccepted
 from app.errors import (
     BridgeError,
     Draining,
-    IdempotencyConflict,
-    IdempotencyInProgress,
     InvalidRequest,
     SessionNotFound,
     SessionOver,
-    TavusError,
-    TavusTimeout,
     TooManySessions,
 )
 from app.runtime.clock import NS_PER_S, deadline
+from app.runtime.ended import Ended
+from app.runtime.idempotency import Attempt, IdempotencyKeys
 from app.runtime.resources import Resources
 from app.runtime.runner import Runner
 from app.runtime.tasks import Tasks
@@ -36,69 +31,11 @@ ENDED_NS = 3600 * NS_PER_S
 MAX_ENDED = 1000
 """How many ended sessions stay readable."""
 
-KEY_NS = 24 * 3600 * NS_PER_S
-"""How long an Idempotency-Key is kept."""
-
-MAX_KEYS = 100_000
-"""How many Idempotency-Keys are kept; the oldest go first."""
-
 END_NS = 4 * NS_PER_S
 """How long the end of the process waits for Tavus to confirm the last ends."""
 
 PEEK_NS = NS_PER_S // 20
 """How often a drain looks whether the replicas have finished."""
-
-
-@dataclass(slots=True)
-class Attempt:
-    """What became of the first request with an Idempotency-Key."""
-
-    slot: tuple[str, str]
-    """Whose key, and the key."""
-    body_hash: str
-    at: int
-    session: AnySession | None = None
-    """What it came to; None while Tavus has not answered."""
-    error: BridgeError | None = None
-    """Why it came to nothing that can be used, though Tavus may have accepted it."""
-
-
-class Ended:
-    """A session that is over: it can be looked at, and refuses everything else."""
-
-    def __init__(self, view: SessionView) -> None:
-        """Keep what it was, but not the body it was asked for with: that may be large."""
-        self._view = replace(view, spec=replace(view.spec, conversation={}))
-        self.session_id = view.session_id
-
-    def view(self) -> SessionView:
-        """The session as it was at its end."""
-        return self._view
-
-    def touch(self) -> None:
-        """Do nothing: it cannot be idle."""
-
-    async def wait_ready(self) -> None:
-        """Raise ``SessionOver``."""
-        raise SessionOver
-
-    async def interrupt(
-        self,
-        *,
-        request_id: str | None = None,  # noqa: ARG002  # a Runner takes them
-        utterance_id: str | None = None,  # noqa: ARG002
-        reason: str | None = None,  # noqa: ARG002
-    ) -> InterruptAccepted:
-        """Raise ``SessionOver``."""
-        raise SessionOver
-
-    async def interact(self, event_type: str, properties: dict[str, Any]) -> None:  # noqa: ARG002
-        """Raise ``SessionOver``."""
-        raise SessionOver
-
-    async def stop(self, reason: str) -> None:
-        """Do nothing: it has ended."""
-
 
 AnySession = Runner | Ended
 
@@ -112,11 +49,11 @@ class Registry:
         self._clock = resources.clock
         self._live: dict[str, Runner] = {}
         self._fading: dict[str, Runner] = {}
-        """Ended for their clients; Tavus has not confirmed it."""
+        """Over for their clients; Tavus has yet to confirm it."""
         self._ended: OrderedDict[str, tuple[int, Ended]] = OrderedDict()
-        self._keys: OrderedDict[tuple[str, str], Attempt] = OrderedDict()
+        self._keys = IdempotencyKeys(resources.clock)
         self._attempts: dict[str, Attempt] = {}
-        """Of the living sessions that were made with a key."""
+        """Of the sessions that were made with a key, until they have faded."""
         self._tasks = Tasks(_report)
         self._connections = 0
         self._end_by: int | None = None
@@ -137,8 +74,7 @@ class Registry:
         Raises ``Draining``, ``TooManySessions``, ``IdempotencyConflict``,
         ``IdempotencyInProgress``, and what Tavus answered.
         """
-        slot = None if key is None else (owner, key)
-        replayed = self._replay(slot, body_hash)
+        replayed = None if key is None else self._keys.replay((owner, key), body_hash)
         if replayed is not None:
             return replayed, True
         if self.draining:
@@ -151,44 +87,11 @@ class Registry:
             session_id, spec, self._res, on_created=self._on_created, on_over=self._on_over
         )
         self._live[session_id] = runner
-        if slot is not None:
-            self._attempts[session_id] = self._keys[slot] = Attempt(
-                slot, body_hash, self._clock.now()
-            )
-            if len(self._keys) > MAX_KEYS:
-                self._keys.popitem(last=False)
+        if key is not None:
+            self._attempts[session_id] = self._keys.claim((owner, key), body_hash)
         runner.start()
         await runner.wait_created()
         return runner, False
-
-    def _replay(self, slot: tuple[str, str] | None, body_hash: str) -> AnySession | None:
-        """What an earlier request with this key came to."""
-        oldest = self._clock.now() - KEY_NS
-        while self._keys and next(iter(self._keys.values())).at <= oldest:
-            self._keys.popitem(last=False)
-        attempt = self._keys.get(slot) if slot is not None else None
-        if attempt is None:
-            return None
-        if attempt.body_hash != body_hash:
-            raise IdempotencyConflict
-        if attempt.error is not None:
-            raise attempt.error.copy()
-        if attempt.session is None:
-            raise IdempotencyInProgress(retry_after_ms=1000)
-        return attempt.session
-
-    def _on_created(self, runner: Runner, refusal: BridgeError | None) -> None:
-        """Tavus has answered: the key stands for the session, for an error, or for nothing."""
-        attempt = self._attempts.get(runner.session_id)
-        if attempt is None:
-            return
-        if refusal is None:
-            attempt.session = attempt.session or runner  # it may be over already
-        elif isinstance(refusal, TavusError) and not isinstance(refusal, TavusTimeout):
-            self._keys.pop(attempt.slot, None)
-        else:
-            # Tavus may have accepted it: a repeat could be billed twice.
-            attempt.error = refusal
 
     def get(self, session_id: str) -> AnySession:
         """Find a session, also an ended one. Raises ``SessionNotFound``."""
@@ -215,13 +118,9 @@ class Registry:
         self._forget()
         views = [ended.view() for _, ended in self._ended.values()]
         views += [runner.view() for runner in self._live.values()]
-        views.sort(key=lambda view: (view.created_at, view.session_id), reverse=True)
+        views.sort(key=_place, reverse=True)
         if cursor is not None:
-            try:
-                time_us, session_id = cursor.split(".", 1)
-                after = (int(time_us), session_id)
-            except ValueError:
-                raise InvalidRequest("cursor is not one of ours") from None
+            after = _read_cursor(cursor)
             views = [view for view in views if _place(view) < after]
         if status is not None:
             views = [view for view in views if view.status is status]
@@ -269,6 +168,18 @@ class Registry:
                 for runner in tuple(self._fading.values()):
                     await runner.gone.wait()
 
+    # --- what runners tell
+
+    def _on_created(self, runner: Runner, refusal: BridgeError | None) -> None:
+        """Tavus has answered."""
+        attempt = self._attempts.get(runner.session_id)
+        if attempt is None:
+            return
+        if refusal is not None:
+            self._keys.refuse(attempt, refusal)
+        elif attempt.session is None:  # else it is over already
+            attempt.session = runner
+
     def _on_over(self, runner: Runner) -> None:
         """A session has ended for its clients; what it was stays to be looked at."""
         session_id = runner.session_id
@@ -292,13 +203,21 @@ class Registry:
 
     def _forget(self) -> None:
         oldest = self._clock.now() - ENDED_NS
-        while self._ended and next(iter(self._ended.values()))[0] < oldest:
+        while self._ended and next(iter(self._ended.values()))[0] <= oldest:
             self._ended.popitem(last=False)
 
 
 def _place(view: SessionView) -> tuple[int, str]:
     """Where a session stands in the list."""
     return int(view.created_at.timestamp() * 1_000_000), view.session_id
+
+
+def _read_cursor(cursor: str) -> tuple[int, str]:
+    try:
+        time_us, session_id = cursor.split(".", 1)
+        return int(time_us), session_id
+    except ValueError:
+        raise InvalidRequest("cursor is not one of ours", fields=(("cursor", "unknown"),)) from None
 
 
 def _report(name: str, error: BaseException) -> None:
