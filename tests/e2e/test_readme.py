@@ -1,0 +1,191 @@
+"""The README is true: its examples run as printed, its tables say what the code says.
+
+Only the service's usual address is replaced, by that of a service which the test has started.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.core import wire_in
+from app.core.pcm import AudioFormat, Encoding
+from app.runtime.bus import TOO_SLOW
+from app.runtime.connection import BAD_MESSAGES_CODE, REPLACED
+from tests.support import readme
+from tests.support.audio import wav
+from tests.support.service import DEADLINE_S, Client, Service, clean_environment
+from tests.support.speech import ESPEAK_RATE, Heard, encode, expected, speech
+
+USUAL = "localhost:8080"
+NODE_MODULES = readme.PATH.parent / ".cache" / "node" / "node_modules"
+
+FORMAT = AudioFormat(Encoding.S16LE, ESPEAK_RATE, 1)
+TEXT = "These are enough words to be interrupted long before their end, whoever speaks them. " * 4
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make the folder a user is in: the command in ``.venv``, ws where Node looks for it."""
+    command = tmp_path / ".venv" / "bin" / "avatar-bridge"
+    command.parent.mkdir(parents=True)
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m app "$@"\n')
+    command.chmod(0o755)
+    assert NODE_MODULES.exists(), "`make test` installs ws"
+    (tmp_path / "node_modules").symlink_to(NODE_MODULES)
+    return tmp_path
+
+
+def example(service: Service, language: str, holding: str) -> str:
+    """Return the only example in this language that holds this text, for this service."""
+    (found,) = (block for block in readme.blocks(language) if holding in block)
+    return found.replace(USUAL, service.base_url.replace("http://127.0.0.1", "localhost"))
+
+
+def run(folder: Path, command: list[str], said: bytes = b"") -> str:
+    """Run what a user types, with ``said`` on its standard input; returns what it prints."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=clean_environment() | {"NO_PROXY": "*", "no_proxy": "*"},
+        input=said,
+        capture_output=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+
+    assert 0 == done.returncode, done.stderr.decode()
+    return done.stdout.decode()
+
+
+def said_in(file: bytes) -> Heard:
+    """What must be heard of a WAV file of espeak-ng's."""
+    pcm = file[file.index(b"data") + 8 :]
+    return expected(pcm[: len(pcm) // 2 * 2], FORMAT)
+
+
+async def test_first_sentence_is_heard(service: Service, client: Client, folder: Path) -> None:
+    """The shell lines of "Hear the first sentence" end with a file that holds the sentence."""
+    printed = example(service, "sh", "espeak-ng").replace(
+        "avatar-bridge speak", f"avatar-bridge speak --url {service.base_url}"
+    )
+
+    run(folder, ["bash", "-euo", "pipefail", "-c", printed])
+    wanted = said_in((folder / "hello.wav").read_bytes())
+    heard = np.frombuffer((folder / "heard.wav").read_bytes()[44:], "<i2")
+
+    assert "utterance.done" in (folder / "said.txt").read_text()
+    assert np.abs(heard[: len(wanted)].astype(int) - wanted).max() <= 1
+    assert not heard[len(wanted) :].any()
+
+
+@pytest.mark.parametrize(
+    ("language", "file", "command"),
+    [("python", "speak.py", sys.executable), ("js", "speak.mjs", "node")],
+)
+async def test_client_speaks_and_barges_in(
+    service: Service, client: Client, folder: Path, language: str, file: str, command: str
+) -> None:
+    """The client as printed is heard, cuts its speech after a second, and ends its session."""
+    pcm = encode(speech(TEXT), FORMAT.encoding)
+    (folder / file).write_text(example(service, language, "interrupt"))
+
+    printed = run(folder, [command, file], wav(FORMAT, pcm))
+    newest = (await client.http.get("/sessions")).json()["data"][0]
+    heard = await client.heard(newest["conversation_id"])
+    wanted = expected(pcm, FORMAT)
+
+    assert "interrupt.accepted" in printed
+    assert "utterance.done" in printed
+    assert 0 < len(heard) < len(wanted)
+    assert np.abs(heard.astype(int) - wanted[: len(heard)]).max() <= 1
+    assert "deleted" == await ended_by(client, newest["id"])
+
+
+async def test_shell_creates_interrupts_and_ends(
+    service: Service, client: Client, folder: Path
+) -> None:
+    """The curl lines make a session, cut what it speaks meanwhile, and end it."""
+    pcm = encode(speech(TEXT), FORMAT.encoding)
+    create, interrupt, end = example(service, "sh", "id=$(curl").splitlines()
+
+    session_id = run(folder, ["bash", "-euc", f"{create}\necho $id"]).strip()
+    async with client.connect(await client.session(session_id), "?encoding=wav") as stream:
+        await stream.send(wav(FORMAT, pcm))
+        await stream.wait_for("utterance.started")
+        result = json.loads(run(folder, ["bash", "-euc", f"id={session_id}\n{interrupt}"]))
+        done = await stream.wait_for("utterance.done")
+        run(folder, ["bash", "-euc", f"id={session_id}\n{end}"])
+        code = await stream.close_code()
+
+    assert (True, 1) == (result["interrupted"], result["epoch"])
+    assert "interrupted" == done["status"]
+    assert 4410 == code
+    assert "deleted" == await ended_by(client, session_id)
+
+
+async def ended_by(client: Client, session_id: str) -> str:
+    """Return why a session ended."""
+    reason: str = (await client.session(session_id))["end_reason"]
+    return reason
+
+
+@pytest.mark.parametrize(("language", "most"), [("python", 12), ("js", 15)])
+def test_clients_are_short(language: str, most: int) -> None:
+    """A client fits on a slide, whatever else it could show."""
+    (client,) = (block for block in readme.blocks(language) if "interrupt" in block)
+
+    assert most >= len([line for line in client.splitlines() if line.strip()])
+
+
+def test_messages_are_understood() -> None:
+    """Every client message that is printed is one."""
+    lines = [line for block in readme.blocks("json") for line in block.splitlines()]
+
+    assert lines
+    assert all(wire_in.parse(line) for line in lines)
+
+
+def test_diagram_is_the_session_table() -> None:
+    """The picture of a session's life is printed from the table that runs it."""
+    assert [readme.diagram()] == readme.blocks("mermaid")
+    assert ", ".join(f"`{name}`" for name in readme.any_end()) in " ".join(readme.text().split())
+
+
+def test_settings_are_all_there() -> None:
+    """Every setting has one row, with its default and, where there are few, its values."""
+    rows = readme.table("## Settings")
+    wanted = readme.settings()
+
+    assert set(wanted) == {row[0].strip("`") for row in rows}
+    assert len(wanted) == len(rows)
+    for name, default, meaning in rows:
+        shown, choices = wanted[name.strip("`")]
+
+        assert shown == default
+        assert all(f"`{choice}`" in meaning for choice in choices)
+
+
+def test_errors_are_all_there() -> None:
+    """The table of errors is the tree of errors."""
+    assert readme.error_rows() == readme.table("## Errors")
+
+
+def test_close_codes_are_all_there() -> None:
+    """Every code that the service closes with is explained, and no other."""
+    of_errors = {row[2] for row in readme.error_rows()}
+    others = {1000, 1011, TOO_SLOW, BAD_MESSAGES_CODE, REPLACED}
+
+    assert of_errors | set(map(str, others)) == {row[0] for row in readme.table("### Close codes")}
+
+
+def test_readme_names_only_this_machine() -> None:
+    """No address in it is anybody's but the reader's own."""
+    hosts = {word.split("/")[2].split(":")[0] for word in readme.addresses()}
+
+    assert {"localhost"} == hosts
