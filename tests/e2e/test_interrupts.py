@@ -1,7 +1,8 @@
 """A thousand barge-ins: nothing stale is ever handed over, and every position is honest.
 
-Twenty-five sessions at once, on both paths and under both presets of the sandbox, are interrupted at
-the moments that matter, from a seed. What is stale and what was played is judged by the room's log.
+Twenty-five sessions at once, on both paths and under both presets of the sandbox, are interrupted
+at the moments that matter, from a seed. What is stale and what was played is judged by the room's
+log.
 """
 
 from __future__ import annotations
