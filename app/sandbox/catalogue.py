@@ -96,6 +96,11 @@ class Catalogue:
         self._pals[pal.pal_id] = pal
         return pal
 
+    def delete(self, pal: Pal) -> None:
+        """Forget a PAL that somebody made; the stock stays."""
+        if pal.user_made:
+            self._pals.pop(pal.pal_id, None)
+
     def patch(self, pal: Pal, word: str, operations: list[dict[str, Any]]) -> None:
         """Apply add, replace and remove operations of a JSON Patch. Raises BadPatch."""
         shown = copy.deepcopy(pal.view(word))

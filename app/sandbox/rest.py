@@ -98,6 +98,7 @@ class TavusRest:
                 self._route(f"/{word}s", self._pal_list(word), "GET"),
                 self._route(f"/{word}s/{{pal_id}}", self._pal_get(word), "GET"),
                 self._route(f"/{word}s/{{pal_id}}", self._pal_patch(word), "PATCH"),
+                self._route(f"/{word}s/{{pal_id}}", self._pal_delete(word), "DELETE"),
             ]
         for word in ("replica", "face"):
             routes += [
@@ -231,7 +232,7 @@ class TavusRest:
     def _pal_list(self, word: str) -> Handler:
         async def listing(request: Request) -> Response:
             kind = request.query_params.get(f"{word}_type")
-            pals = self._catalogue.pals(user_made=None if kind is None else kind == "user")
+            pals = self._catalogue.pals(user_made=kind == "user" if kind else None)
             return _page(request, [pal.view(word) for pal in pals])
 
         return listing
@@ -257,6 +258,13 @@ class TavusRest:
             return JSONResponse(pal.view(word))
 
         return patch
+
+    def _pal_delete(self, word: str) -> Handler:
+        async def delete(request: Request) -> Response:
+            self._catalogue.delete(self._pal_of(request, word))
+            return Response(status_code=204)
+
+        return delete
 
     def _pal_of(self, request: Request, word: str) -> Pal:
         known = self._desk.standing.known_personas
@@ -330,13 +338,13 @@ def _max_participants(body: dict[str, Any]) -> int | None:
 
 
 def _page(request: Request, rows: list[dict[str, Any]]) -> Response:
-    """One page in Tavus's envelope; ``page`` counts from 1."""
+    """One page in Tavus's envelope; ``page`` counts from 1, and tavus-cli calls the first 0."""
     try:
         limit = int(request.query_params.get("limit", "10"))
         page = int(request.query_params.get("page", "1"))
     except ValueError as error:
         raise Refusal(400, {"error": "limit and page must be integers"}) from error
-    if limit < 1 or page < 1:
-        raise Refusal(400, {"error": "limit and page must be at least 1"})
-    first = (page - 1) * limit
+    if limit < 1 or page < 0:
+        raise Refusal(400, {"error": "limit must be at least 1, page at least 0"})
+    first = max(0, page - 1) * limit
     return JSONResponse({"data": rows[first : first + limit], "total_count": len(rows)})

@@ -260,7 +260,8 @@ async def test_conversations_are_listed_by_page(tavus: httpx.AsyncClient) -> Non
     assert ["0"] == await names("replica_id=r1&limit=2&page=2")
     assert 1 == len(await names("pal_id=p2"))
     assert 400 == (await tavus.get(f"{V2}/conversations?limit=x")).status_code
-    assert 400 == (await tavus.get(f"{V2}/conversations?page=0")).status_code
+    assert 400 == (await tavus.get(f"{V2}/conversations?limit=0")).status_code
+    assert 400 == (await tavus.get(f"{V2}/conversations?page=-1")).status_code
 
 
 async def test_stock_personas_are_echo_personas(tavus: httpx.AsyncClient) -> None:
@@ -375,6 +376,20 @@ async def test_pipecats_requests_work() -> None:
     assert made["conversation_url"].endswith(made["conversation_id"])
     assert persona["persona_name"]
     assert 200 == end.status_code
+
+
+async def test_tavus_clis_requests_work(tavus: httpx.AsyncClient) -> None:
+    """It lists from page 0, with an empty filter, and deletes what it made."""
+    listed = (await tavus.get(f"{V2}/pals?limit=25&page=0&pal_type=")).json()
+    body = {"pal_name": "x", "pipeline_mode": "echo", "default_face_id": "r1"}
+    pal_id = (await tavus.post(f"{V2}/pals", json=body)).json()["pal_id"]
+    deleted = await tavus.delete(f"{V2}/pals/{pal_id}")
+    stock = await tavus.delete(f"{V2}/pals/pipecat0")
+    left = (await tavus.get(f"{V2}/pals")).json()
+
+    assert 3 == listed["total_count"] == len(listed["data"])
+    assert (204, 204) == (deleted.status_code, stock.status_code)
+    assert listed["data"] == left["data"]
 
 
 async def test_livekits_requests_work(tavus: httpx.AsyncClient) -> None:
