@@ -84,10 +84,10 @@ async def _run(wish: Wish, report: Report) -> None:
     loop = asyncio.get_running_loop()
 
     def stop(number: signal.Signals) -> None:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(each)  # the second one ends us as it ends any program
         speaking.stop(SpeakFailed(f"stopped by {number.name}", 128 + number))
 
+    # They stay ours to the end, which no wait keeps for long: a second one must not leave a session
+    # behind. timeout(1), for one, always sends two.
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop, number)
     await speaking.run()

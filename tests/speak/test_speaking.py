@@ -167,12 +167,13 @@ async def test_barge_in_cuts_and_is_a_success(service: Service, tmp_path: Path) 
 async def test_signal_ends_the_session(
     service: Service, tmp_path: Path, number: signal.Signals
 ) -> None:
-    """Ctrl-C leaves no conversation behind that costs money, and says so with its exit code."""
+    """Ctrl-C, also twice, leaves no conversation behind that costs money; the exit code says so."""
     file = tmp_path / "speech.wav"
     file.write_bytes(wav(FORMAT, noise(FORMAT, 240_000)))
     command = Command(service, str(file))
     command.until("utterance.started")
 
+    command.signal(number)
     command.signal(number)
     code = command.end()
     session, _ = await outcome(service, command)
