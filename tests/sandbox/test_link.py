@@ -61,7 +61,7 @@ async def test_echo_speaks(tavus: httpx.AsyncClient) -> None:
     conversation = await create(tavus)
     async with link(conversation) as connection:
         there = (await next_op(connection, "joined"))["participants"]
-        # Only the closing part says done, and nothing plays before: no pause of the machine is heard.
+        # Too short to play before its done: no pause of the machine between the two is heard.
         for number in range(2):
             text = echo_message(PCM, done=number == 1)
             await connection.send(
