@@ -227,6 +227,7 @@ def run_sandbox(
         create_sandbox(api_key=api_key),
         host=host,
         port=port,
+        log_config=None,  # handlers and format are the caller's
         log_level=log_level,
         access_log=False,
         ws="websockets-sansio",
