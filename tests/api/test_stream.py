@@ -1,0 +1,409 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from httpx_ws import WebSocketDisconnect, WebSocketUpgradeError
+from starlette.types import Message
+
+from app import edge
+from app.api import stream as module
+from app.core.wire_out import PROTOCOL
+from app.runtime.bus import MAX_WAITING
+from app.runtime.connection import HEARTBEAT_MS, MAX_MESSAGE_BYTES
+from tests.support.clock import settle
+from tests.support.streams import RawSocket, new_session, opened, served
+from tests.support.world import S, World
+
+KEYS = {"api_keys": "main:secret"}
+CHUNK = bytes(4800)
+
+
+@pytest.fixture
+def world() -> World:
+    """What the application lives in."""
+    return World()
+
+
+@pytest.fixture
+async def app(world: World) -> AsyncIterator[FastAPI]:
+    """The application without API keys."""
+    async with served(world) as made:
+        yield made
+
+
+@pytest.fixture
+async def guarded() -> AsyncIterator[FastAPI]:
+    """The application with an API key."""
+    async with served(World(**KEYS)) as made:
+        yield made
+
+
+def problem(refused: WebSocketUpgradeError) -> tuple[int, str]:
+    """Status and code of a refusal."""
+    return refused.response.status_code, refused.response.json()["code"]
+
+
+async def refusal(app: FastAPI, session_id: str, *args: Any, **kwargs: Any) -> tuple[int, str]:
+    """Be refused before the upgrade; httpx-ws raises it from inside its task groups."""
+    try:
+        async with opened(app, session_id, *args, **kwargs):
+            raise AssertionError("this stream must be refused")
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        if isinstance(error, WebSocketUpgradeError):
+            return problem(error)
+        raise
+    except WebSocketUpgradeError as error:
+        return problem(error)
+
+
+# --- who may come in
+
+
+async def test_connect_and_send(world: World, app: FastAPI) -> None:
+    """A client that only connects and sends is heard, and told what became of it."""
+    runner = await new_session(app)
+    async with opened(app, runner.session_id, "?sample_rate=48000") as stream:
+        await stream.socket.send_bytes(CHUNK)
+        await stream.until("audio.ack")
+        await stream.socket.send_text('{"type":"utterance.end"}')
+        await settle()
+        await world.clock.run(5 * S)
+        done = await stream.until("utterance.done")
+
+    assert ["hello", "session.ready", "utterance.opened", "audio.ack"] == [
+        message["type"] for message in stream.told[:4]
+    ]
+    assert 48_000 == stream.told[0]["format"]["sample_rate"]
+    assert ("played", 50) == (done["status"], done["played_ms"])
+    assert world.room.audio
+
+
+@pytest.mark.parametrize(
+    ("session_id", "query", "subprotocols", "expected"),
+    [
+        ("sess_unknown", "", None, (404, "session_not_found")),
+        (None, "?sample_rate=1", None, (400, "unsupported_format")),
+        (None, "?encoding=mp3", None, (400, "unsupported_format")),
+        (None, "?seq=-1", None, (400, "bad_message")),
+        (None, "?progress_ms=1e3", None, (400, "bad_message")),
+        (None, f"?seq={'9' * 13}", None, (400, "bad_message")),
+        (None, "", ["chat"], (400, "bad_message")),
+    ],
+)
+async def test_refused_before_the_upgrade(
+    app: FastAPI,
+    session_id: str | None,
+    query: str,
+    subprotocols: list[str] | None,
+    expected: tuple[int, str],
+) -> None:
+    """What is wrong with a handshake is a problem with its status and code."""
+    runner = await new_session(app)
+
+    assert expected == await refusal(app, session_id or runner.session_id, query, subprotocols)
+
+
+async def test_ended_session_refuses(app: FastAPI) -> None:
+    """A session that is over has no stream."""
+    runner = await new_session(app)
+    await runner.stop("deleted")
+
+    assert (409, "session_over") == await refusal(app, runner.session_id)
+
+
+async def test_draining_service_refuses(app: FastAPI) -> None:
+    """A service that shuts down takes no new streams."""
+    runner = await new_session(app)
+    app.state.registry.draining = True
+
+    assert (503, "draining") == await refusal(app, runner.session_id)
+
+
+async def test_key_is_needed(guarded: FastAPI) -> None:
+    """With keys configured nobody comes in without one, nor learns what sessions there are."""
+    runner = await new_session(guarded)
+    wrong = {"authorization": "Bearer wrong"}
+
+    assert (401, "unauthorized") == await refusal(guarded, runner.session_id)
+    assert (401, "unauthorized") == await refusal(guarded, runner.session_id, **wrong)
+    assert (401, "unauthorized") == await refusal(guarded, runner.session_id, "?resume=x")
+    assert (401, "unauthorized") == await refusal(guarded, "sess_unknown", "?resume=x")
+    async with opened(guarded, runner.session_id, authorization="Bearer secret") as stream:
+        assert "hello" == (await stream.next())["type"]
+
+
+async def test_browser_shows_its_key_as_a_subprotocol(guarded: FastAPI) -> None:
+    """The credential rides beside the protocol, which alone is selected."""
+    runner = await new_session(guarded)
+    offered = [PROTOCOL, "bearer.secret"]
+    async with opened(guarded, runner.session_id, "", offered) as stream:
+        hello = await stream.next()
+
+    assert PROTOCOL == stream.socket.subprotocol
+    assert "hello" == hello["type"]
+
+
+async def test_browser_is_refused_by_a_close_code(guarded: FastAPI) -> None:
+    """A browser cannot read a status: it is let in and closed with the code that means the same."""
+    runner = await new_session(guarded)
+    for session_id, key, code in [
+        (runner.session_id, "wrong", 4401),
+        ("sess_unknown", "secret", 4404),
+    ]:
+        async with opened(guarded, session_id, "", [PROTOCOL, f"bearer.{key}"]) as stream:
+            with pytest.raises(WebSocketDisconnect) as closed:
+                await stream.next()
+
+        assert code == closed.value.code
+
+
+async def test_subprotocol_is_optional(app: FastAPI) -> None:
+    """Who offers none gets none."""
+    runner = await new_session(app)
+    async with opened(app, runner.session_id) as stream:
+        await stream.next()
+
+    assert stream.socket.subprotocol is None
+
+
+async def test_resume_token_is_credential_enough(guarded: FastAPI) -> None:
+    """A lost client comes back with its token alone, once."""
+    runner = await new_session(guarded)
+    async with opened(guarded, runner.session_id, authorization="Bearer secret") as stream:
+        token = (await stream.next())["resume_token"]
+    async with opened(guarded, runner.session_id, f"?resume={token}") as stream:
+        hello = await stream.next()
+
+    assert hello["resumed"]
+    assert (401, "unauthorized") == await refusal(guarded, runner.session_id, f"?resume={token}")
+
+
+# --- how it ends
+
+
+async def test_end_of_the_session_is_told_then_closed(app: FastAPI) -> None:
+    """``session.ended`` is the last message; the close code is 4410."""
+    runner = await new_session(app)
+    async with opened(app, runner.session_id) as stream:
+        await stream.until("session.ready")
+        await stream.socket.send_bytes(CHUNK)
+        await stream.until("audio.ack")
+        await runner.stop("deleted")
+        code = await stream.closed()
+
+    assert ["utterance.done", "session.ended"] == [m["type"] for m in stream.told[-2:]]
+    assert 4410 == code
+
+
+async def test_replaced_client_is_closed(app: FastAPI) -> None:
+    """Two producers: the older is closed with 4409."""
+    runner = await new_session(app)
+    old = RawSocket(app, runner.session_id)
+    serving = asyncio.create_task(old.run())
+    await settle()
+    async with opened(app, runner.session_id) as new:
+        await new.next()
+        await serving
+        await new.socket.send_text('{"type":"ping"}')
+        await new.until("pong")
+
+    assert 4409 == old.close_code
+
+
+async def test_flood_of_bad_messages_is_closed(app: FastAPI) -> None:
+    """25 bad messages in a row close with 4400; each got its answer."""
+    runner = await new_session(app)
+    async with opened(app, runner.session_id) as stream:
+        for _ in range(25):
+            await stream.socket.send_text("?")
+        code = await stream.closed()
+
+    assert 25 == len([m for m in stream.told if m["type"] == "error"])
+    assert 4400 == code
+
+
+@pytest.mark.parametrize(("code", "stays_open"), [(1000, False), (1001, False), (1006, True)])
+async def test_utterance_of_who_is_gone(app: FastAPI, code: int, stays_open: bool) -> None:
+    """A close frame ends the open utterance at once; a lost connection leaves it open."""
+    runner = await new_session(app)
+    socket = RawSocket(app, runner.session_id)
+    serving = asyncio.create_task(socket.run())
+    socket.client_sends(CHUNK)
+    await settle()
+    socket.end(code)
+    await serving
+
+    assert stays_open == (runner.speaker.voice.open is not None)
+    assert runner.speaker.teller.listener is None
+
+
+async def test_who_takes_nothing_for_10_s_is_dropped(world: World, app: FastAPI) -> None:
+    """A peer that does not read is aborted, and may come back: its utterance stays open."""
+    runner = await new_session(app)
+    socket = RawSocket(app, runner.session_id)
+    serving = asyncio.create_task(socket.run())
+    socket.client_sends('{"type":"utterance.start"}')
+    await settle()
+    socket.writable.clear()
+    world.room.say("noise")
+    await world.clock.run(10 * S - 1)
+    early = socket.aborted
+    await world.clock.run(1)
+    await serving
+
+    assert not early
+    assert socket.aborted
+    assert runner.speaker.voice.open is not None
+    assert runner.speaker.teller.listener is None
+
+
+async def test_who_lets_1000_events_wait_is_closed(world: World, app: FastAPI) -> None:
+    """A peer that reads too slowly is told so, when it can be told at all."""
+    runner = await new_session(app)
+    socket = RawSocket(app, runner.session_id)
+    serving = asyncio.create_task(socket.run())
+    await settle()
+    socket.writable.clear()
+    for _ in range(MAX_WAITING + 2):
+        world.room.say("noise")
+    await settle()
+    socket.writable.set()
+    await serving
+
+    assert 4508 == socket.close_code
+    assert not socket.aborted
+
+
+async def test_who_does_not_even_take_the_close_is_dropped(world: World, app: FastAPI) -> None:
+    """The end of a session does not wait for who never reads."""
+    runner = await new_session(app)
+    socket = RawSocket(app, runner.session_id)
+    serving = asyncio.create_task(socket.run())
+    await settle()
+    socket.writable.clear()
+    await runner.stop("deleted")
+    await world.clock.run(20 * S)
+    await serving
+
+    assert socket.aborted
+
+
+async def test_lost_while_something_is_sent(world: World, app: FastAPI) -> None:
+    """A connection that goes during a send ends quietly."""
+    runner = await new_session(app)
+    socket = RawSocket(app, runner.session_id)
+    serving = asyncio.create_task(socket.run())
+    await settle()
+    socket.writable.clear()
+    world.room.say("noise")
+    await settle()
+    socket.end(1006)
+    await serving
+
+    assert not socket.aborted
+    assert socket.close_code is None
+
+
+async def test_gone_before_it_was_accepted(app: FastAPI) -> None:
+    """A client that does not wait for the upgrade takes nobody's slot."""
+    runner = await new_session(app)
+    socket = RawSocket(app, runner.session_id)
+    socket.is_lost = True
+    await socket.run()
+
+    assert runner.speaker.producer.connection is None
+
+
+async def test_cancelled_handler_detaches(app: FastAPI) -> None:
+    """A server that cancels its handlers leaves nobody attached."""
+    runner = await new_session(app)
+    socket = RawSocket(app, runner.session_id)
+    serving = asyncio.create_task(socket.run())
+    await settle()
+    serving.cancel()
+    await asyncio.wait({serving})
+
+    assert serving.cancelled()
+    assert runner.speaker.teller.listener is None
+    assert runner.speaker.producer.connection is None
+
+
+@pytest.mark.parametrize("where", ["reader", "writer", "progress"])
+async def test_bug_of_ours_is_1011(
+    world: World, app: FastAPI, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bug closes the connection, is logged with its traceback and says nothing private."""
+    caplog.set_level(logging.ERROR)
+    runner = await new_session(app)
+    socket = RawSocket(app, runner.session_id, "progress_ms=20")
+    serving = asyncio.create_task(socket.run())
+    await settle()
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise ValueError("private")
+
+    def fail_once(message: Message) -> None:
+        if message["type"] == "websocket.send":
+            fail()
+
+    match where:
+        case "reader":
+            runner.speaker.voice.intake.admit = fail  # type: ignore[method-assign]
+            socket.client_sends(CHUNK)
+        case "writer":
+            socket.on_send = fail_once
+            world.room.say("noise")
+        case _:
+            runner.speaker.voice.playback.progress = fail  # type: ignore[method-assign]
+            await world.clock.run(S)
+    await settle()
+    await serving
+
+    assert 1011 == socket.close_code
+    assert "private" not in str(socket.outbox)
+    assert "ValueError: private" in caplog.text
+    assert not runner.over
+    assert runner.speaker.teller.listener is None
+
+
+async def test_streams_are_counted(app: FastAPI) -> None:
+    """The gauge of open streams goes up and down."""
+    runner = await new_session(app)
+    async with opened(app, runner.session_id) as stream:
+        await stream.next()
+        during = app.state.metrics.text()
+    await settle()
+
+    assert b"avatar_bridge_stream_connections 1.0" in during
+    assert b"avatar_bridge_stream_connections 0.0" in app.state.metrics.text()
+
+
+async def test_shutdown_tells_every_client(world: World) -> None:
+    """The lifespan's end ends every session: each client hears it and is closed with 4503."""
+    async with served(world) as app:
+        runner = await new_session(app)
+        async with opened(app, runner.session_id) as stream:
+            await stream.until("session.ready")
+            await app.state.registry.drain(0.0)
+            code = await stream.closed()
+
+    assert ["server.draining", "session.ended"] == [
+        m["type"] for m in stream.told if m["type"] in {"server.draining", "session.ended"}
+    ]
+    assert 4503 == code
+    assert [] == world.tavus.active()
+
+
+def test_edge_and_stream_mean_the_same() -> None:
+    """The edge hands in its abort under the name that is looked for here, and the same limits."""
+    assert edge.ABORT == module.ABORT
+    assert edge.MAX_MESSAGE_BYTES == MAX_MESSAGE_BYTES
+    assert edge.PING_S * 1000 == HEARTBEAT_MS

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import logging
+
+import httpx
+import pytest
+
+from app.errors import CannotStart
+from app.main import create_app
+from app.serve import run
+from app.settings import RoomKind, Settings
+from tests.support.clock import settle
+from tests.support.streams import ORIGIN, new_session, served
+from tests.support.world import S, World
+
+DAILY = Settings(_env_file=None, room=RoomKind.DAILY, tavus_api_key="secret-key", port=0)
+
+
+def test_daily_rooms_are_refused() -> None:
+    """What is not built is said when the service starts, not when the first session does."""
+    with pytest.raises(CannotStart, match="set BRIDGE_ROOM=sandbox"):
+        create_app(DAILY)
+
+
+def test_serve_says_in_one_line_why_it_cannot_start(caplog: pytest.LogCaptureFixture) -> None:
+    """The exit code is 1, and the log has one line without a traceback."""
+    caplog.set_level(logging.INFO)
+
+    assert 1 == run(DAILY, create_app)
+    assert [True] == ["Daily rooms are not built yet" in line for line in caplog.messages]
+    assert [None] == [record.exc_info for record in caplog.records]
+
+
+async def test_lifespan_makes_and_closes_everything() -> None:
+    """While it runs sessions can be made; at its end they are ended at Tavus, tasks and all."""
+    world = World()
+    async with served(world) as app:
+        runner = await new_session(app)
+        active = world.tavus.active()
+        closed = world.http.is_closed
+
+    assert ["c000001"] == active
+    assert "drained" == runner.view().end_reason
+    assert [] == world.tavus.active()
+    assert not closed
+    assert world.http.is_closed
+    assert 0 == world.clock.waiting
+
+
+async def test_routes_are_all_there() -> None:
+    """HTTP answers beside the stream, with the sessions of the same registry."""
+    world = World()
+    async with (
+        served(world) as app,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as http,
+    ):
+        made = await http.post("/sessions", json={"persona_id": "p1", "replica_id": "r1"})
+        session_id = made.json()["id"]
+        await settle()
+        seen = await http.get(f"/sessions/{session_id}")
+        cut = await http.post(f"/sessions/{session_id}/interrupt")
+        gone = await http.delete(f"/sessions/{session_id}")
+        again = await http.delete(f"/sessions/{session_id}")
+        refused = await http.post(f"/sessions/{session_id}/interrupt")
+
+    assert (201, "starting") == (made.status_code, made.json()["status"])
+    assert (200, "ready") == (seen.status_code, seen.json()["status"])
+    assert (200, 1) == (cut.status_code, cut.json()["epoch"])
+    assert [204, 204] == [gone.status_code, again.status_code]
+    assert (409, "session_over") == (refused.status_code, refused.json()["code"])
+
+
+async def test_http_keeps_a_session_alive() -> None:
+    """Every HTTP call but GET counts as activity."""
+    world = World()
+    async with (
+        served(world) as app,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as http,
+    ):
+        kept, left = (
+            await new_session(app, idle_timeout_s=20.0),
+            await new_session(app, idle_timeout_s=20.0),
+        )
+        await world.clock.run(15 * S)
+        await http.post(f"/sessions/{kept.session_id}/interrupt")
+        await http.get(f"/sessions/{left.session_id}")
+        await world.clock.run(5 * S)
+
+        assert not kept.over
+        assert "idle" == left.view().end_reason
+
+
+async def test_event_loop_is_watched() -> None:
+    """The delay of the event loop is measured as long as the application runs."""
+    world = World()
+    async with served(world) as app:
+        await world.clock.run(1 * S)
+
+        assert b"avatar_bridge_event_loop_delay_seconds_count 4.0" in app.state.metrics.text()
