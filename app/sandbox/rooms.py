@@ -301,6 +301,7 @@ class Room:
         """Let the replica make of a message what it can."""
         event = message.get("event_type") if isinstance(message, dict) else None
         if event == "conversation.interrupt":
+            self._avatar.flush(now)  # what sounded before stands before it in the log
             self.log.write(now, "interrupt", epoch=epoch, sender=sender)
             self._avatar.interrupt(now)
             return

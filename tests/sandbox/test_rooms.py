@@ -59,7 +59,7 @@ def test_the_log_is_complete_whenever_it_is_read() -> None:
     assert PCM[:2400] == stage.room.wav()[44:]
 
 
-def test_an_interrupt_stands_in_the_log_before_its_consequences() -> None:
+def test_an_interrupt_stands_in_the_log_between_what_sounded_and_what_it_cut() -> None:
     """Stale audio can be judged by order."""
     stage = Stage()
 
@@ -71,7 +71,7 @@ def test_an_interrupt_stands_in_the_log_before_its_consequences() -> None:
     stage.wait(1000)
     order = [entry["kind"] for entry in stage.log("audio", "interrupt", "played", "ignored")]
 
-    assert ["audio", "interrupt", "played", "ignored", "audio", "ignored"] == order
+    assert ["audio", "played", "interrupt", "ignored", "audio", "ignored"] == order
     assert "dead_id" == stage.log("ignored")[1]["reason"]
     assert "conversation.stopped_speaking" in stage.events()
 
