@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from app import __version__
 from app.api import console, health, sandbox, sessions, stream
@@ -57,7 +58,9 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         own = Tasks(_report)
-        async with http or httpx.AsyncClient() as client:
+        # A proxy that the environment names leads to Tavus, never to our own child on loopback.
+        proxied = settings.room_kind is RoomKind.DAILY
+        async with http or httpx.AsyncClient(trust_env=proxied) as client:
             tavus = _tavus(client, settings, metrics)
             registry = Registry(Resources(settings, clock, tavus, make_room, metrics))
             app.state.tavus = tavus
@@ -70,7 +73,8 @@ def create_app(
                 await registry.close()
                 await own.close()
 
-    app = FastAPI(
+    app = FastAPIOffline(
+        redoc_url=None,
         title="Avatar Bridge",
         version=__version__,
         summary="Streams the speech of any text-to-speech into a Tavus avatar.",
