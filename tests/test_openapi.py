@@ -50,7 +50,7 @@ def test_the_committed_document_is_the_one_the_code_makes() -> None:
 
 def test_the_document_depends_on_no_setting() -> None:
     """Every deployment has the same interface."""
-    keys = {"api_keys": "k", "room": "daily", "tavus_api_key": "x", "host": "0.0.0.0"}
+    keys = {"api_keys": "k", "public_url": "https://bridge.example", "host": "0.0.0.0"}
 
     assert openapi.document(create_app(settings())) == openapi.document(
         create_app(settings(**keys))

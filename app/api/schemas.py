@@ -335,7 +335,7 @@ class InterruptResult(AnswerBody):
 
     id: str | None = None
     interrupted: bool
-    """False when the guard stopped it."""
+    """False when there was nothing to cut, or when the guard stopped it."""
     epoch: int
     """The session's epoch from here on."""
     utterance_id: str | None = None

@@ -229,7 +229,7 @@ class InterruptAccepted(SessionMessage, frozen=True, tag="interrupt.accepted"):
     """From here on no sample received before the interrupt is handed to the room."""
 
     interrupted: bool
-    """False when the guard ``utterance_id`` stopped it."""
+    """False when there was nothing to cut, or when the guard ``utterance_id`` stopped it."""
     epoch: Millis
     """The session's epoch from here on."""
     dropped_ms: Millis
