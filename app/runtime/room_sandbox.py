@@ -262,7 +262,10 @@ class SandboxRoom:
         why = "the link to the room was lost"
         try:
             async for text in connection:
-                operation = msgspec.json.decode(text)
+                try:
+                    operation = msgspec.json.decode(text)
+                except RecursionError:
+                    continue  # somebody's app message: it must not cost us the room
                 if operation["op"] == "ended":
                     why = f"the room was closed: {operation['reason']}"
                 self._take(operation)

@@ -387,6 +387,20 @@ async def test_junk_from_the_room_is_a_failure(junk: str) -> None:
     assert "understood" in failed.error.detail
 
 
+async def test_a_message_that_nests_too_deep_is_passed_over() -> None:
+    """Anybody in the room can send one; what comes after it is read."""
+    deep = '{"x":' * 5000 + "1" + "}" * 5000
+    async with RudeRoom() as rude:
+        guest = Guest(rude.url)
+        await guest.room.join()
+        await rude.say(f'{{"op":"message","message":{deep}}}')
+        await rude.say('{"op":"message","message":{"event_type":"fine"}}')
+        (received,) = await guest.until(AppMessageReceived)
+        await guest.close()
+
+    assert {"event_type": "fine"} == received.message
+
+
 async def test_a_clear_without_an_answer_times_out() -> None:
     """After 250 ms somebody else must decide."""
     async with RudeRoom() as rude:
