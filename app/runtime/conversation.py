@@ -18,7 +18,7 @@ from app.runtime.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
-INTERACT_NS = 2 * NS_PER_S
+INTERACT_NS = NS_PER_S // 2
 """The longest that an interaction waits for its place in the room's line."""
 
 LEAVE_NS = 3 * NS_PER_S

@@ -208,9 +208,17 @@ class Runner:
     # --- facts and orders
 
     def post(self, fact: Fact) -> None:
-        """Take a fact and carry out what follows from it."""
+        """Take a fact and carry out what follows from it.
+
+        An end is carried out to its last order, whatever breaks: the last ones save money.
+        """
         for command in self._session.handle(fact):
-            self._execute(command)
+            try:
+                self._execute(command)
+            except Exception:
+                if not self.over:
+                    raise
+                log.exception("%s: %s broke", self.session_id, command)
         if self._session.state is State.OVER:
             self.gone.set()
         self.speaker.changed()
@@ -270,16 +278,16 @@ class Runner:
 
         A bug in the accounts is logged and goes no further: what follows saves money.
         """
+        reason = self._session.reason or "internal"
         self._timers.stop_all()
         try:
+            self._metrics.session_ended(reason)
             self.speaker.finish()
         except Exception:
             log.exception("%s: the end could not be accounted for", self.session_id)
         self._ended_at = self.clock.wall()
-        reason = self._session.reason or "internal"
         self.bus.publish(out.SessionEnded(reason, self._session.detail))
         self.bus.close(DRAINED if reason == "drained" else ENDED)
-        self._metrics.session_ended(reason)
         self.settled.set()
         self._on_over(self)
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 import uvloop
 
-from app.runtime.clock import Clock, SystemClock
+from app.runtime.clock import Clock, SystemClock, deadline
 from tests.support.clock import FakeClock, settle
 
 MS = 1_000_000
@@ -141,3 +141,46 @@ def test_fake_wall_moves_along() -> None:
     clock.advance(1500 * MS)
 
     assert 1500 == clock.wall_ms() - before
+
+
+async def test_deadline_ends_what_takes_too_long() -> None:
+    """At its moment, and not before, a deadline raises TimeoutError in what it holds."""
+    clock = FakeClock()
+    events: list[str] = []
+
+    async def work() -> None:
+        try:
+            async with deadline(clock, clock.now() + 250):
+                await asyncio.Event().wait()
+        except TimeoutError:
+            events.append("late")
+
+    working = asyncio.create_task(work())
+    await clock.run(249)
+    events.append("early")
+    await clock.run(1)
+    await working
+
+    assert ["early", "late"] == events
+
+
+async def test_deadline_kept_leaves_no_timer() -> None:
+    """What ends in time is not disturbed, also later."""
+    clock = FakeClock()
+    async with deadline(clock, clock.now() + 250):
+        pass
+    await clock.run(1000)
+
+    assert 0 == clock.waiting
+
+
+async def test_deadline_that_has_passed_lets_nothing_wait() -> None:
+    """What need not wait still succeeds; a wait ends at once."""
+    clock = FakeClock()
+    async with deadline(clock, clock.now()):
+        done = True
+    with pytest.raises(TimeoutError):
+        async with deadline(clock, clock.now() - 1):
+            await asyncio.Event().wait()
+
+    assert done

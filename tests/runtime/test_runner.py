@@ -328,6 +328,51 @@ async def test_bug_in_a_fact_or_timer_ends_the_session(caplog: pytest.LogCapture
             assert [] == world.tavus.active()
 
 
+async def test_end_is_carried_out_whatever_breaks(caplog: pytest.LogCaptureFixture) -> None:
+    """A bug in one order of the end is logged; the orders behind it still save money."""
+    caplog.set_level(logging.CRITICAL)
+    for broken in ("voice", "metrics"):
+        world = World()
+
+        def fail(*_: object, **__: object) -> None:
+            raise ValueError("a bug")
+
+        if broken == "metrics":
+            world.resources.metrics.session_ended = fail  # type: ignore[method-assign]
+        async with world.session() as session:
+            if broken == "voice":
+                session.runner.speaker.voice.finish = fail  # type: ignore[method-assign]
+            await session.runner.stop("deleted")
+            await settle()
+
+            assert world.room.has_left
+            assert session.runner.gone.is_set()
+            assert 1 == session.overs
+            assert ["session.ended"] == session.types()[-1:]
+            assert [] == world.tavus.active()
+
+
+async def test_bug_at_the_start_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """A session that cannot even start is over, and its caller knows."""
+    caplog.set_level(logging.CRITICAL)
+    world = World()
+
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("a bug")
+
+    session = Session(world)
+    session.runner._timers.start = fail  # type: ignore[method-assign]
+    session.runner.start()
+    with pytest.raises(errors.Internal):
+        await session.runner.wait_created()
+    await session.end()
+    await world.http.aclose()
+
+    assert [] == world.tavus.requests
+    assert session.runner.gone.is_set()
+    assert 1 == session.overs
+
+
 async def test_nothing_is_left_of_a_session() -> None:
     """After its end a session has no task, no timer and nobody who holds it."""
     world = World()
