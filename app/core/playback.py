@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -151,9 +152,7 @@ class Playback:
         """Bring positions to ``now`` and tell what came about: starts, marks, ends."""
         self._speech.update(now)
         line, cut = self._utterances.line, self._utterances.cut
-        for utterance in line:
-            if not utterance.sent:
-                break
+        for utterance in self._handed():
             self._tell_start(utterance, now)
             self._tell_marks(utterance)
         while line and _is_due(self._finishes_at(line[0]), now):
@@ -169,9 +168,7 @@ class Playback:
         times = [self._settles_at(utterance) for utterance in self._utterances.cut]
         if line:
             times.append(self._finishes_at(line[0]))
-        for utterance in line:
-            if not utterance.sent:
-                break
+        for utterance in self._handed():
             if utterance.started_at is None:
                 times.append(self._starts_at(utterance))
             elif utterance.marks:
@@ -236,10 +233,18 @@ class Playback:
 
     # --- inside
 
+    def _handed(self) -> Iterator[Utterance]:
+        """The utterances in line of which something was handed over."""
+        for utterance in self._utterances.line:
+            if utterance.sent:
+                yield utterance
+            if utterance.open or utterance.unsent:
+                return
+
     def _finishes_at(self, utterance: Utterance) -> int | None:
-        """When the end of an utterance in line is certain; 0: it is; None: more comes."""
-        if utterance.open or utterance.unsent:
-            return None
+        """When the end of an utterance in line is certain; 0: it is; None: not yet to be said."""
+        if utterance.open or utterance.unsent or self._speech.cuts:
+            return None  # an interrupt is told first
         run = self._speech.run_of(utterance) if utterance.sent else None
         return 0 if run is None else run.finishes_at(utterance)
 

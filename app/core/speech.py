@@ -2,8 +2,9 @@
 
 Tavus tells each event up to four times (old and new names, two roles), so events are told apart by
 counting: the n-th event of one form is the n-th event of any other form. They belong to runs by
-order. Whether their ``inference_id`` is ours or one that Tavus made depends on its version; once it
-agreed with the order it is believed, and events with another id are then no business of ours.
+order. Whether their ``inference_id`` is ours or one that Tavus made depends on its version: one that
+is ours is believed, and events with another id are from then on no business of ours; but when the
+first one is not ours, only one that agrees with the order is.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Speech:
         self._seen: dict[tuple[str, str], int] = {}
         self._told: dict[str, int] = {}
         self._last = ("", 0)
-        self._ids_are_ours = False
+        self._ids_are_ours: bool | None = None
         self._runs: deque[Run] = deque()
         self._track_handed = 0
         self._track_consumed = 0
@@ -142,12 +143,13 @@ class Speech:
         """The run that an event is about, by its id or by the order of events."""
         if inference_id is None:
             return by_order
-        if by_order is not None and by_order.inference_id == inference_id:
+        handed = (run for run in self._runs if run.total)
+        named = next((run for run in handed if run.inference_id == inference_id), None)
+        if named is not None and (named is by_order or self._ids_are_ours is None):
             self._ids_are_ours = True
-        if not self._ids_are_ours:
-            return by_order
-        named = (run for run in self._runs if run.inference_id == inference_id and run.total)
-        return next(named, None)
+        elif by_order is not None and self._ids_are_ours is None:
+            self._ids_are_ours = False
+        return named if self._ids_are_ours else by_order
 
     def _beginning(self, now: int) -> Run | None:
         """The run that begins or goes on: the oldest that is silent and not over by the clock."""
