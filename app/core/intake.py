@@ -207,7 +207,7 @@ class Intake:
         lost = self._discards() and self._discard.reason != "no_utterance"
         self._told.append(out.MarkReached(name, 0, "flushed" if lost else "played"))
 
-    def cut(self, *, in_band: bool) -> None:
+    def cut(self, now: int, *, in_band: bool) -> None:
         """An interrupt was accepted: forget everything undecoded, and mute what comes late.
 
         ``in_band``: the producer itself interrupted, so what it sends from here on is new.
@@ -216,6 +216,8 @@ class Intake:
         utterance = self._utterances.open
         if utterance is not None:
             self._discard.because("interrupted", utterance, muted=utterance.implicit)
+            # A TTS that sends in bursts may have been silent for long: its gap begins now.
+            self._last_audio_at = now
         if in_band:
             self._end_burst()
             self._discard.muted = False

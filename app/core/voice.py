@@ -104,7 +104,7 @@ class Voice:
         self.playback.tick(now)
         if guard is not None and not self._utterances.waits(guard):
             return None
-        self.intake.cut(in_band=in_band)
+        self.intake.cut(now, in_band=in_band)
         cut = self._utterances.cut_all(now)
         self._playout.clear()
         self._speech.cut(now)
