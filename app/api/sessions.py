@@ -222,6 +222,7 @@ async def interrupt_session(
         errors.SessionNotFound,
         errors.SessionNotReady,
         errors.SessionOver,
+        errors.RoomFailed,
     ),
 )
 async def send_message(runner: RunnerDep, body: MessageCreate) -> None:
