@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
 from typing import Any, assert_never
 
 from app.core import commands as c
@@ -24,6 +23,7 @@ from app.errors import BridgeError, Internal, SessionOver
 from app.runtime.bus import Bus
 from app.runtime.clock import Handle
 from app.runtime.conversation import Answer, Conversation
+from app.runtime.portrait import Portrait
 from app.runtime.resources import Resources
 from app.runtime.room_facts import RoomFacts
 from app.runtime.speaker import Speaker
@@ -58,11 +58,11 @@ class Runner:
         self.spec = spec
         self.clock = clock
         self.bus = Bus(clock)
-        self.settled = asyncio.Event()
+        self._settled = asyncio.Event()
         """Ready, or over."""
         self.gone = asyncio.Event()
         """Over, and Tavus has confirmed that nothing costs money any more."""
-        self._room_kind = res.settings.room_kind
+        self._portrait = Portrait(session_id, spec, res.settings.room_kind.value, clock)
         self._metrics = res.metrics
         self._on_created = on_created
         self._on_over = on_over
@@ -85,9 +85,6 @@ class Runner:
             announce=self.bus.publish,
             report=self.post,
         )
-        self._created_at = clock.wall()
-        self._ready_at: datetime | None = None
-        self._ended_at: datetime | None = None
 
     # --- for the edge
 
@@ -108,23 +105,7 @@ class Runner:
 
     def view(self) -> SessionView:
         """The session as it is now."""
-        conversation = self._conversation.created
-        session = self._session
-        return SessionView(
-            session_id=self.session_id,
-            status=session.status,
-            room=self._room_kind.value,
-            spec=self.spec,
-            created_at=self._created_at,
-            expires_at=self._created_at + timedelta(seconds=self.spec.max_duration_s),
-            conversation_id=conversation.conversation_id if conversation else None,
-            conversation_url=conversation.conversation_url if conversation else None,
-            meeting_token=conversation.meeting_token if conversation else None,
-            ready_at=self._ready_at,
-            ended_at=self._ended_at,
-            end_reason=session.reason,
-            error=session.error,
-        )
+        return self._portrait.view(self._session, self._conversation.created)
 
     def start(self) -> None:
         """Ask Tavus for the conversation; goes on whoever waits for it."""
@@ -144,7 +125,7 @@ class Runner:
 
     async def wait_ready(self) -> None:
         """Return when the replica listens. Raises why it never will."""
-        await self.settled.wait()
+        await self._settled.wait()
         if self._session.error is not None:
             raise self._session.error.copy()
         if self.over:
@@ -269,9 +250,9 @@ class Runner:
         self._metrics.session_moved(before, self._told)
         self.bus.publish(out.SessionState(self._told, self._session.reason))
         if self._told is Status.READY:
-            self._ready_at = self.clock.wall()
+            self._portrait.ready()
             self.bus.publish(out.SessionReady())
-            self.settled.set()
+            self._settled.set()
 
     def _finish(self) -> None:
         """Account for all that is left, tell the end, close the streams.
@@ -285,10 +266,10 @@ class Runner:
             self.speaker.finish()
         except Exception:
             log.exception("%s: the end could not be accounted for", self.session_id)
-        self._ended_at = self.clock.wall()
+        self._portrait.ended()
         self.bus.publish(out.SessionEnded(reason, self._session.detail))
         self.bus.close(DRAINED if reason == "drained" else ENDED)
-        self.settled.set()
+        self._settled.set()
         self._on_over(self)
 
     # --- the room
