@@ -156,7 +156,7 @@ class Run:
     def start(self, now: int) -> None:
         """It began to speak, or went on after a pause."""
         if self.speaking_since is not None:  # the stop between the two was lost
-            self.heard = self.position(now)
+            self.heard = max(self.heard, min(self.position(now), self._head.at(now)))
             self.measured = True
         self.started = True
         self.stopped = self.dry = False

@@ -60,7 +60,7 @@ class ReplicaModel:
         track: bool = False,
     ) -> None:
         """Take audio: samples of speech of an utterance, then of silence."""
-        self.advance(now)
+        self.advance(now - 1)  # what comes just in time leaves no gap
         assert track or inference_id not in self._dead
         speech = next((s for s in self._queue if s.inference_id == inference_id), None)
         if speech is None:
