@@ -78,16 +78,16 @@ async def stream(socket: WebSocket, session_id: str) -> None:
     except BridgeError as error:
         await _turn_away(socket, error, credentials)
         return
-    number = registry.next_connection()
-    connection = Connection(number, runner, settings, wishes, state.version)
+    try:
+        await socket.accept(subprotocol=PROTOCOL if credentials.subprotocols else None)
+    except OSError:  # the server's word for a client that is gone already
+        return
+    connection = Connection(registry.next_connection(), runner, settings, wishes, state.version)
     metrics.stream_opened()
     code = LOST
     try:
-        await socket.accept(subprotocol=PROTOCOL if credentials.subprotocols else None)
         await connection.attach()
         code = await _serve(socket, connection)
-    except WebSocketDisconnect:  # it went before it was accepted
-        pass
     except Exception:
         log.exception("a stream of session %s died", session_id)
         await _close(socket, connection, BUG)

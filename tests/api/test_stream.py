@@ -312,14 +312,15 @@ async def test_lost_while_something_is_sent(world: World, app: FastAPI) -> None:
     assert socket.close_code is None
 
 
-async def test_gone_before_it_was_accepted(app: FastAPI) -> None:
-    """A client that does not wait for the upgrade takes nobody's slot."""
+async def test_gone_before_it_was_accepted(app: FastAPI, caplog: pytest.LogCaptureFixture) -> None:
+    """A client that does not wait for the upgrade takes nobody's slot, and is no news."""
     runner = await new_session(app)
     socket = RawSocket(app, runner.session_id)
     socket.is_lost = True
     await socket.run()
 
     assert runner.speaker.producer.connection is None
+    assert [] == caplog.messages
 
 
 async def test_cancelled_handler_detaches(app: FastAPI) -> None:

@@ -321,6 +321,30 @@ async def test_interrupt_in_band_is_answered_to_everybody() -> None:
         assert [] == client.of("audio.discarded")
 
 
+async def test_pause_marks_and_resume() -> None:
+    """A paused utterance plays on when resumed; its mark is reached where it stands."""
+    world = World()
+    async with world.session() as session:
+        client = await Client.connect(world, session)
+        await client.say("playback.pause", id="p")
+        await client.say("utterance.start")
+        await client.send(bytes(24_000))
+        await client.say("mark", name="half")
+        await client.send(bytes(24_000))
+        await client.say("utterance.end")
+        await world.clock.run(2 * S)
+        held = len(world.room.audio)
+        await client.say("playback.resume", id="r")
+        await world.clock.run(5 * S)
+
+        assert 0 == held
+        assert ["p"] == [m["id"] for m in client.of("playback.paused")]
+        assert ["r"] == [m["id"] for m in client.of("playback.resumed")]
+        assert [(500, "played")] == [
+            (m["offset_ms"], m["outcome"]) for m in client.of("mark.reached")
+        ]
+
+
 # --- taking over and coming back
 
 

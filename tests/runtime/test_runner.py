@@ -86,6 +86,19 @@ async def test_refused_create_raises_what_tavus_said() -> None:
     assert [] == world.tavus.active()
 
 
+async def test_create_that_breaks_is_a_bug_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody is told what broke; nothing is left to wait for."""
+    caplog.set_level(logging.CRITICAL)
+    world = World()
+    world.tavus.next_answers.append(ValueError("a bug"))
+    async with world.session() as session:
+        with pytest.raises(errors.Internal):
+            await session.runner.wait_created()
+
+    assert session.runner.gone.is_set()
+    assert 1 == session.overs
+
+
 async def test_room_that_cannot_be_joined_ends_it() -> None:
     """A failed join is told, and the conversation is ended."""
     world = World()
@@ -200,6 +213,30 @@ async def test_stop_right_after_the_answer_stays_in_no_room() -> None:
     await world.http.aclose()
 
     assert world.room.has_left
+    assert [] == world.tavus.active()
+
+
+async def test_room_that_cannot_be_left_holds_nobody() -> None:
+    """Leaving has its time; the conversation is ended meanwhile."""
+    world = World()
+
+    def stuck(room: FakeRoom) -> None:
+        async def leave() -> None:
+            await asyncio.Event().wait()
+
+        room.leave = leave  # type: ignore[method-assign]  # the fault
+
+    world.prepare = stuck
+    async with world.session() as session:
+        await session.runner.stop("deleted")
+        await settle()
+        closing = asyncio.create_task(session.runner.close())
+        await settle()
+        early = closing.done()
+        await world.clock.run(3 * S)
+        await closing
+
+    assert not early
     assert [] == world.tavus.active()
 
 
