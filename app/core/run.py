@@ -208,7 +208,7 @@ class Run:
         """Samples played at ``now``."""
         now = self._until(now)
         if not self.started:
-            # Of a cut, what the device consumes afterwards says nothing.
+            # What the device took of a cut run may not have filled the replica's pre-buffer.
             consumed = 0 if self.cut_at is not None else self.consumed
             return min(self.total, consumed or self._head.at(now))
         if self.speaking_since is None:
