@@ -2,81 +2,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
-from typing import Any
 
 import pytest
 
 from app.core.pcm import AudioFormat, Encoding
 from app.runtime.bus import RING
-from app.runtime.connection import SLICE_BYTES, Connection, Wishes
+from app.runtime.connection import SLICE_BYTES
+from tests.support.client import CHUNK, Client
 from tests.support.clock import settle
-from tests.support.world import MS, S, Session, World, alone, drain
+from tests.support.world import S, World, alone
 
 MULAW = AudioFormat(Encoding.MULAW, 8000)
-CHUNK = bytes(4800)
-"""100 ms at 24 kHz."""
-
-
-class Client:
-    """One connection and what it was told."""
-
-    _numbers = iter(range(1, 1_000_000))
-
-    def __init__(self, world: World, session: Session, **wishes: Any) -> None:
-        number = next(self._numbers)
-        self.connection = Connection(
-            number, session.runner, world.settings, Wishes(**wishes), "0.0.0"
-        )
-        self._told: list[dict[str, Any]] = []
-
-    @classmethod
-    async def connect(cls, world: World, session: Session, **wishes: Any) -> Client:
-        """Connect and attach."""
-        client = cls(world, session, **wishes)
-        await client.connection.attach()
-        return client
-
-    async def say(self, message_type: str, **fields: Any) -> None:
-        """Send a control message."""
-        await self.connection.text(json.dumps({"type": message_type, **fields}))
-
-    async def send(self, data: bytes = CHUNK) -> None:
-        """Send audio."""
-        await self.connection.binary(data)
-
-    @property
-    def told(self) -> list[dict[str, Any]]:
-        """Everything told so far, each in the contract."""
-        self._told += drain(self.connection.subscription._waiting)
-        return self._told
-
-    def of(self, message_type: str) -> list[dict[str, Any]]:
-        """All of one type."""
-        return [m for m in self.told if m["type"] == message_type]
-
-    @property
-    def hello(self) -> dict[str, Any]:
-        """The first message."""
-        assert "hello" == self.told[0]["type"]
-        return self.told[0]
-
-    @property
-    def close_code(self) -> int | None:
-        return self.connection.subscription.close_code
-
-    def codes(self) -> list[str]:
-        """The codes of all errors."""
-        return [m["code"] for m in self.of("error")]
-
-    def lose(self) -> None:
-        """Go without a close frame."""
-        self.connection.detach(clean=False)
-
-    def leave(self) -> None:
-        """Close as one should."""
-        self.connection.detach(clean=True)
-
 
 # --- hello
 
@@ -122,55 +58,6 @@ async def test_session_that_ended_meanwhile_closes() -> None:
 
 
 # --- audio in
-
-
-async def test_acks_come_at_least_every_200_ms() -> None:
-    """The first audio is acknowledged at once, what follows 100 ms later, the end at once."""
-    world = World()
-    async with world.session() as session:
-        client = await Client.connect(world, session)
-        for _ in range(10):
-            await client.send()
-            await world.clock.run(20 * MS)
-        await world.clock.run(100 * MS)
-        acks = client.of("audio.ack")
-        await client.send()
-        await client.say("utterance.end")
-
-        assert [1, 5, 10] == [ack["received"] for ack in acks]
-        assert [4800, 24_000, 48_000] == [ack["accepted_bytes"] for ack in acks]
-        assert 12 == client.of("audio.ack")[-1]["received"]
-
-
-async def test_ack_of_an_utterance_comes_before_the_next_one() -> None:
-    """A start that closes the open utterance acknowledges that one's audio first."""
-    world = World()
-    async with world.session() as session:
-        client = await Client.connect(world, session)
-        await client.say("utterance.start", utterance_id="a")
-        await client.send()
-        await client.send()
-        await client.say("utterance.start", utterance_id="b")
-        types = [m["type"] for m in client.told if m["type"] in {"audio.ack", "utterance.opened"}]
-
-    assert ["utterance.opened", "audio.ack", "audio.ack", "utterance.opened"] == types
-    assert 9600 == client.of("audio.ack")[1]["accepted_bytes"]
-
-
-async def test_what_is_no_audio_brings_no_ack() -> None:
-    """A ping is answered by its pong alone; it counts as handled all the same."""
-    world = World()
-    async with world.session() as session:
-        client = await Client.connect(world, session)
-        await client.send()
-        await world.clock.run(1 * S)
-        before = len(client.of("audio.ack"))
-        await client.say("ping", ts=5, id="p")
-        await client.say("session.keepalive")
-
-        assert before == len(client.of("audio.ack"))
-        assert {"ts": 5, "id": "p"} == {k: client.of("pong")[0][k] for k in ("ts", "id")}
-        assert 3 == session.runner.speaker.producer.received
 
 
 async def test_base64_is_the_same_audio() -> None:
@@ -292,18 +179,6 @@ async def test_what_is_worth_a_retry_is_not_bad() -> None:
 
         assert ["session_not_ready"] * 30 == client.codes()
         assert client.close_code is None
-
-
-async def test_errors_come_in_the_order_of_their_causes() -> None:
-    """A refused start first closes the open utterance: what that tells comes before the refusal."""
-    world = World()
-    async with world.session() as session:
-        client = await Client.connect(world, session)
-        await client.say("utterance.start", utterance_id="a")
-        await client.send(b"odd")
-        await client.say("utterance.start", utterance_id="a")
-
-        assert ["partial_sample", "utterance_id_in_use"] == client.codes()
 
 
 async def test_interrupt_in_band_is_answered_to_everybody() -> None:

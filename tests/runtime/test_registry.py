@@ -12,7 +12,6 @@ from starlette.responses import JSONResponse
 
 from app import errors
 from app.core.spec import Status
-from app.runtime import idempotency
 from app.runtime.ended import Ended
 from app.runtime.registry import MAX_ENDED, AnySession, Registry
 from app.runtime.runner import Runner
@@ -257,17 +256,6 @@ async def test_key_is_free_when_we_refused(world: World, registry: Registry) -> 
 
     assert not replayed
     assert 4 == len(world.tavus.conversations)
-
-
-def test_oldest_keys_go_first(world: World) -> None:
-    """The number of keys is bounded."""
-    keys = idempotency.IdempotencyKeys(world.clock)
-    for number in range(idempotency.MAX_KEYS + 1):
-        keys.claim(("me", str(number)), "a")
-
-    assert keys.replay(("me", "0"), "a") is None
-    with pytest.raises(errors.IdempotencyInProgress):
-        keys.replay(("me", "1"), "a")
 
 
 # --- the end

@@ -4,17 +4,15 @@ import asyncio
 import gc
 import logging
 import weakref
-from typing import Any
 
 import pytest
 from starlette.responses import JSONResponse, Response
 
 from app import errors
 from app.core import events as e
-from app.core.events import AppMessageReceived
 from app.core.spec import Status
 from tests.support.clock import settle
-from tests.support.room import ALICE, REPLICA, FakeRoom
+from tests.support.room import FakeRoom
 from tests.support.world import MS, S, Session, World, alone, speak
 
 
@@ -55,19 +53,6 @@ async def test_replica_may_come_later() -> None:
     assert Status.READY is session.runner.view().status or session.runner.over
 
 
-async def test_people_are_told_once_with_their_number() -> None:
-    """People are numbered; coming twice is told once."""
-    world = World()
-    world.prepare = lambda room: setattr(room, "present", (REPLICA, ALICE))
-    async with world.session() as session:
-        world.room.report(e.ParticipantJoined(ALICE))
-        world.room.report(e.ParticipantLeft(ALICE))
-        came, left = session.of("participant.joined"), session.of("participant.left")
-
-    assert [(1, "Alice")] == [(m["number"], m["name"]) for m in came]
-    assert [(1, "Alice")] == [(m["number"], m["name"]) for m in left]
-
-
 async def test_refused_create_raises_what_tavus_said() -> None:
     """A refused create ends the session; the error is a copy, so that it holds no frames."""
     world = World()
@@ -84,19 +69,6 @@ async def test_refused_create_raises_what_tavus_said() -> None:
     assert 1 == session.overs
     assert session.runner.gone.is_set()
     assert [] == world.tavus.active()
-
-
-async def test_create_that_breaks_is_a_bug_of_ours(caplog: pytest.LogCaptureFixture) -> None:
-    """Nobody is told what broke; nothing is left to wait for."""
-    caplog.set_level(logging.CRITICAL)
-    world = World()
-    world.tavus.next_answers.append(ValueError("a bug"))
-    async with world.session() as session:
-        with pytest.raises(errors.Internal):
-            await session.runner.wait_created()
-
-    assert session.runner.gone.is_set()
-    assert 1 == session.overs
 
 
 async def test_room_that_cannot_be_joined_ends_it() -> None:
@@ -171,21 +143,6 @@ async def test_drained_session_closes_with_4503() -> None:
     assert 4503 == session.heard.close_code
 
 
-async def test_tavus_is_asked_to_end_until_it_confirms() -> None:
-    """A conversation costs money until Tavus confirms its end, so errors are no reason to stop."""
-    world = World()
-    async with world.session() as session:
-        world.tavus.next_answers += [_refuse(500, "oops"), ValueError("a bug"), _refuse(401, "no")]
-        await session.runner.stop("deleted")
-        await settle()
-        early = session.runner.gone.is_set()
-        await world.clock.run(4 * S)
-
-    assert not early
-    assert session.runner.gone.is_set()
-    assert [] == world.tavus.active()
-
-
 async def test_conversation_that_turns_up_after_the_end_is_ended() -> None:
     """Stopped while Tavus has not answered: the conversation is ended as soon as it is there."""
     world = World()
@@ -216,110 +173,7 @@ async def test_stop_right_after_the_answer_stays_in_no_room() -> None:
     assert [] == world.tavus.active()
 
 
-async def test_room_that_cannot_be_left_holds_nobody() -> None:
-    """Leaving has its time; the conversation is ended meanwhile."""
-    world = World()
-
-    def stuck(room: FakeRoom) -> None:
-        async def leave() -> None:
-            await asyncio.Event().wait()
-
-        room.leave = leave  # type: ignore[method-assign]  # the fault
-
-    world.prepare = stuck
-    async with world.session() as session:
-        await session.runner.stop("deleted")
-        await settle()
-        closing = asyncio.create_task(session.runner.close())
-        await settle()
-        early = closing.done()
-        await world.clock.run(3 * S)
-        await closing
-
-    assert not early
-    assert [] == world.tavus.active()
-
-
-async def test_tavus_may_end_it() -> None:
-    """Tavus's own shutdown ends the session, with Tavus's reason as the detail."""
-    world = World()
-    async with world.session() as session:
-        world.room.say("system.shutdown", properties={"shutdown_reason": "max_call_duration"})
-        await settle()
-        (ended,) = session.of("session.ended")
-
-    assert ("tavus_shutdown", "max_call_duration") == (ended["reason"], ended["detail"])
-
-
-async def test_lost_replica_has_time_to_come_back() -> None:
-    """Audio waits while the replica is away; it plays when it is back, else the session ends."""
-    world = World()
-    async with world.session() as session:
-        world.room.report(e.ParticipantLeft(REPLICA))
-        speak(session)
-        await world.clock.run(5 * S)
-        held = len(world.room.audio)
-        world.room.report(e.LinkInterrupted())
-        world.room.report(e.LinkRestored())
-        await world.clock.run(1 * S)
-        still_held = len(world.room.audio)
-        world.room.report(e.ParticipantJoined(REPLICA))
-        await world.clock.run(1 * S)
-        played = len(world.room.audio)
-        world.room.report(e.ParticipantLeft(REPLICA))
-        await world.clock.run(15 * S)
-
-    assert 0 == held == still_held
-    assert 0 < played
-    assert "replica_lost" == session.of("session.ended")[0]["reason"]
-
-
-async def test_broken_link_holds_audio() -> None:
-    """Messages sent while the room's link is interrupted would be lost, so they wait."""
-    world = World()
-    async with world.session() as session:
-        world.room.report(e.LinkInterrupted())
-        speak(session)
-        await world.clock.run(1 * S)
-        held = len(world.room.audio)
-        world.room.report(e.LinkRestored())
-        await settle()
-
-        assert 0 == held
-        assert 0 < len(world.room.audio)
-
-
-async def test_room_joined_twice_has_one_pump() -> None:
-    """A room that reports twice that it was joined still gets every chunk once."""
-    world = World()
-    async with world.session() as session:
-        world.room.report(e.RoomJoined((REPLICA,)))
-        speak(session)
-        await world.clock.run(3 * S)
-
-    lengths = [len(sent.message["properties"]["audio"]) for sent in world.room.audio]
-    assert 1 == sum(sent.message["properties"].get("done") is True for sent in world.room.audio)
-    assert 64_000 <= sum(lengths) <= 70_000  # base64 of 48000 bytes and of the closing silence
-
-
 # --- hostile and broken
-
-
-async def test_hostile_message_breaks_nothing() -> None:
-    """A message that nests deeper than can be written is left out; the session goes on."""
-    world = World()
-    deep: dict[str, Any] = {}
-    for _ in range(100_000):
-        deep = {"x": deep}
-    async with world.session() as session:
-        before = session.told[-1]["seq"]
-        world.room.report(AppMessageReceived({"event_type": "x", "properties": deep}, 0))
-        world.room.report(AppMessageReceived("[" * 4096, 0))
-        world.room.say("conversation.utterance")
-        after = [m["seq"] for m in session.told if m["type"] == "tavus.event"]
-
-        assert [before + 1, before + 2] == after
-        assert Status.READY is session.runner.status
 
 
 async def test_bug_in_a_task_ends_the_session(caplog: pytest.LogCaptureFixture) -> None:
@@ -434,50 +288,6 @@ async def test_nothing_is_left_of_a_session() -> None:
 
 
 # --- what callers may do
-
-
-async def test_interaction_reaches_the_room_in_its_envelope() -> None:
-    """A client's interaction is sent as Tavus wants it."""
-    world = World()
-    async with world.session() as session:
-        await session.runner.interact("conversation.respond", {"text": "hello"})
-
-    assert "c000001" == world.room.sent[0].message["conversation_id"]
-    assert {"text": "hello"} == world.room.sent[0].message["properties"]
-
-
-async def test_interaction_is_refused_in_time() -> None:
-    """Before the replica it is not ready, in a full room it fails, after the end it is over."""
-    world = World()
-    world.prepare = alone
-    async with world.session() as session:
-        with pytest.raises(errors.SessionNotReady):
-            await session.runner.interact("conversation.respond", {})
-        world.room.report(e.ParticipantJoined(REPLICA))
-        world.room.confirms = False
-        for _ in range(4):
-            await session.runner.interact("conversation.respond", {})
-        stuck = asyncio.create_task(session.runner.interact("conversation.respond", {}))
-        await world.clock.run(2 * S)
-        with pytest.raises(errors.RoomFailed):
-            await stuck
-        await session.runner.stop("deleted")
-        with pytest.raises(errors.SessionOver):
-            await session.runner.interact("conversation.respond", {})
-        with pytest.raises(errors.SessionOver):
-            await session.runner.interrupt()
-
-
-async def test_message_that_was_lost_counts_as_not_sent() -> None:
-    """Audio that the room could not deliver is dropped in the account."""
-    world = World()
-    world.prepare = lambda room: setattr(room, "drops", True)
-    async with world.session() as session:
-        speak(session)
-        await world.clock.run(4 * S)
-        done = session.of("utterance.done")
-
-    assert [(1000, 0, 1000)] == [(m["received_ms"], m["sent_ms"], m["dropped_ms"]) for m in done]
 
 
 async def test_slow_answer_of_tavus_may_come_after_the_ready_timeout() -> None:

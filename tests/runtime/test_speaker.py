@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from app.core import events as e
+from tests.support.clock import settle
+from tests.support.room import REPLICA
+from tests.support.world import S, World, speak
+
+
+async def test_broken_link_holds_audio() -> None:
+    """Messages sent while the room's link is interrupted would be lost, so they wait."""
+    world = World()
+    async with world.session() as session:
+        world.room.report(e.LinkInterrupted())
+        speak(session)
+        await world.clock.run(1 * S)
+        held = len(world.room.audio)
+        world.room.report(e.LinkRestored())
+        await settle()
+
+        assert 0 == held
+        assert 0 < len(world.room.audio)
+
+
+async def test_room_joined_twice_has_one_pump() -> None:
+    """A room that reports twice that it was joined still gets every chunk once."""
+    world = World()
+    async with world.session() as session:
+        world.room.report(e.RoomJoined((REPLICA,)))
+        speak(session)
+        await world.clock.run(3 * S)
+
+    lengths = [len(sent.message["properties"]["audio"]) for sent in world.room.audio]
+    assert 1 == sum(sent.message["properties"].get("done") is True for sent in world.room.audio)
+    assert 64_000 <= sum(lengths) <= 70_000  # base64 of 48000 bytes and of the closing silence
