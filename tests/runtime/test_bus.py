@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.core import wire_out as out
-from app.runtime.bus import MAX_WAITING, MAX_WAITING_PROGRESS, RING, Bus, Subscription
+from app.runtime.bus import BURST_NS, MAX_WAITING, MAX_WAITING_PROGRESS, RING, Bus, Subscription
 from tests.support.clock import FakeClock, settle
 
 PROGRESS = out.PlaybackProgress("u-1", 20, "clock")
@@ -128,15 +128,34 @@ def test_missed_beyond_the_ring_is_refused() -> None:
 
 def test_too_many_waiting_close_the_connection_alone() -> None:
     """A reader with 1000 events waiting is closed with 4508; the others hear everything."""
-    line = bus()
+    clock = FakeClock()
+    line = Bus(clock)
     slow, quick = line.subscribe(), line.subscribe()
-    for _ in range(MAX_WAITING + 1):
+    line.publish(out.SessionReady())
+    clock.advance(BURST_NS)
+    for _ in range(MAX_WAITING - 1):
         line.publish(out.SessionReady())
         quick._waiting.clear()
+    patient = slow.close_code
+    line.publish(out.SessionReady())
 
+    assert patient is None
     assert 4508 == slow.close_code
     assert [] == waiting(slow)
     assert quick.close_code is None
+
+
+def test_burst_is_not_the_readers_fault() -> None:
+    """What an interrupt tells of a thousand marks at once may wait; twice as much may not."""
+    line = bus()
+    heard = line.subscribe()
+    for _ in range(2 * MAX_WAITING):
+        line.publish(out.SessionReady())
+    whole = heard.close_code
+    line.publish(out.SessionReady())
+
+    assert whole is None
+    assert 4508 == heard.close_code
 
 
 def test_progress_goes_first() -> None:

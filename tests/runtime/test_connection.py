@@ -220,6 +220,25 @@ async def test_pause_marks_and_resume() -> None:
         ]
 
 
+async def test_thousand_marks_may_be_cut_at_once() -> None:
+    """An interrupt that flushes all marks there may be does not cost the client its connection."""
+    world = World()
+    async with world.session() as session:
+        client = await Client.connect(world, session)
+        await client.say("playback.pause")
+        await client.say("utterance.start")
+        await client.send(bytes(48_000))
+        for number in range(1000):
+            await client.say("mark", name=str(number))
+        await client.say("mark", name="one too many")
+        await client.say("interrupt")
+        await settle()
+
+        assert ["too_many_marks"] == client.codes()
+        assert 1000 == len(client.of("mark.reached"))
+        assert client.close_code is None
+
+
 # --- taking over and coming back
 
 
