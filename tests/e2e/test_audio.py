@@ -117,7 +117,7 @@ async def say_case(service: Service, client: Client, number: int, case: Case) ->
         done["sent_ms"],
         done["played_ms"],
         done["dropped_ms"],
-    ), case
+    ), (case, done)
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -27,6 +27,7 @@ TAVUS_KEY = "tavus-key-that-nobody-may-read"
 
 BUFFER_MS, HIGH_MS, LOW_MS = 3000, 2000, 500
 QUEUED = 4
+TAVUS_TIMEOUT_S = 3
 MAX_MESSAGE_BYTES = 2 * 1024 * 1024
 PROTOCOL = "avatar-bridge.v1"
 
@@ -55,7 +56,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, secrets: set[str]) -> Iter
         BRIDGE_QUEUED_UTTERANCES=str(QUEUED),
         BRIDGE_ROOM="sandbox",
         BRIDGE_SANDBOX_API_KEY=TAVUS_KEY,
-        BRIDGE_TAVUS_TIMEOUT_S="1",
+        BRIDGE_TAVUS_TIMEOUT_S=str(TAVUS_TIMEOUT_S),
         TAVUS_API_KEY=TAVUS_KEY,
     ) as service:
         yield service
@@ -178,7 +179,7 @@ WRONG: tuple[Wrong, ...] = (
     Wrong("format_mismatch", bytes(4096), query="?encoding=wav", done=MISMATCH),
     Wrong(
         "buffer_overflow",
-        bytes(BUFFER_MS * 48),
+        bytes((BUFFER_MS + 1000) * 48),
         before=(start("a"), bytes(500 * 48)),
         done={"status": "failed", "code": "buffer_overflow", "received_ms": 500, "played_ms": 500},
     ),
@@ -220,8 +221,10 @@ async def test_every_wrong_message(client: Client) -> None:
             first = stream.all("utterance.done")[0]
             assert wrong.done.items() <= first.items(), wrong
 
-    await client.faults(replica_join_ms=300)
-    await together(*(check(wrong) for wrong in WRONG))
+    await together(*(check(wrong) for wrong in WRONG if wrong.ready))
+    # Long enough for a busy machine: these are about what waits for the replica.
+    await client.faults(replica_join_ms=3000)
+    await together(*(check(wrong) for wrong in WRONG if not wrong.ready))
 
 
 async def send(stream: Stream, message: Message, message_id: str | None = None) -> None:
@@ -453,7 +456,7 @@ async def conversations(client: Client) -> int:
 
 async def test_calls_that_are_refused(client: Client) -> None:
     """Routes, methods, states and sizes."""
-    await client.faults(replica_join_ms=5000)
+    await client.faults(replica_joins="never")
     starting = f"/sessions/{(await client.create_session())['id']}"
     await client.faults(replica_join_ms=0)
     ready = f"/sessions/{(await client.create_session(wait=True))['id']}"
@@ -571,7 +574,9 @@ async def test_tavus_refuses_a_create(
     assert "idempotency-replayed" not in again.headers
 
 
-@pytest.mark.parametrize("fault", [{"create_reply_lost": True}, {"create_slow_ms": 1500}])
+@pytest.mark.parametrize(
+    "fault", [{"create_reply_lost": True}, {"create_slow_ms": 1000 * TAVUS_TIMEOUT_S + 500}]
+)
 async def test_a_create_whose_answer_is_lost(client: Client, fault: dict[str, Any]) -> None:
     """The outcome is unknown, so it is never repeated: it could be billed twice."""
     before = await conversations(client)

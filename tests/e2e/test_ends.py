@@ -388,10 +388,8 @@ async def test_nothing_is_left_of_fifty_sessions(tmp_path: Path) -> None:
 
 
 async def live(client: Client, number: int) -> None:
-    """One session's life; some are ended, some are left alone, some lose their client."""
-    session = await client.create_session(
-        audio_path=("echo", "track")[number % 2], idle_timeout_s=2, max_duration_s=10
-    )
+    """One session's life; some clients are lost, some interrupt, some hear it to the end."""
+    session = await client.create_session(audio_path=("echo", "track")[number % 2])
     async with client.connect(session, QUERY) as stream:
         await stream.send(SENTENCE[:6400])
         await stream.send({"type": "utterance.end"})
@@ -400,9 +398,9 @@ async def live(client: Client, number: int) -> None:
         elif number % 3 == 2:
             await stream.wait_for("utterance.started")
             await client.interrupt(session["id"])
-            await client.end(session["id"])
         else:
             await stream.wait_for("utterance.done")
+    await client.end(session["id"])
     await ends_at_tavus(client, session)
 
 
