@@ -258,12 +258,10 @@ class Playback:
     def _starts_at(self, utterance: Utterance) -> int | None:
         """When an utterance that was handed over begins, by the best source that speaks."""
         run = self._speech.run_of(utterance)
-        if run is None or utterance.first_sent_at is None:
-            return None
-        if run.started:
-            return run.begins_at(utterance)
-        at = run.begins_at(utterance)
-        return None if at is None else max(at, utterance.first_sent_at + START_BY_CLOCK_NS)
+        at = None if run is None else run.passes(utterance, 1)
+        if at is None or run is None or run.started:
+            return at
+        return max(at, _silent_until(utterance))
 
     def _reaches(self, utterance: Utterance, position: int) -> int | None:
         run = self._speech.run_of(utterance)
@@ -273,9 +271,8 @@ class Playback:
         if utterance.started_at is not None:
             return
         run = self._speech.run_of(utterance)
-        silent_until = (utterance.first_sent_at or 0) + START_BY_CLOCK_NS
         told = run is not None and run.begun(utterance, now)
-        if told or (utterance.played and silent_until <= now):
+        if told or (utterance.played and _silent_until(utterance) <= now):
             self._start(utterance, now)
 
     def _start(self, utterance: Utterance, now: int) -> None:
@@ -296,6 +293,11 @@ class Playback:
         position, name = utterance.marks.popleft()
         offset_ms = samples_to_ms(position)
         self._told.append(out.MarkReached(name, offset_ms, outcome, utterance.utterance_id))
+
+
+def _silent_until(utterance: Utterance) -> int:
+    """When a replica that says nothing about an utterance is taken to speak it."""
+    return (utterance.first_sent_at or 0) + START_BY_CLOCK_NS
 
 
 def _is_due(at: int | None, now: int) -> bool:

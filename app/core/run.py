@@ -230,15 +230,13 @@ class Run:
             return 0
         if self.speaking_since is None:
             return None
-        by_clock = self._head.reaches(max(0, position - PREBUFFER))
-        if by_clock is None:
-            return None
+        by_clock = self._head.reaches(max(0, position - PREBUFFER)) or 0
         return max(by_clock, self.speaking_since + samples_to_ns(position - self.heard))
 
     def played_by(self, position: int) -> int:
         """When ``position`` is played by the best estimate, whatever the replica does not tell."""
         by_clock = self._head.reaches(position)
-        if by_clock is None:  # it waits for its pre-buffer, or somebody lost what it waits for
+        if by_clock is None:  # it waits for its pre-buffer
             by_clock = self._last_at + samples_to_ns(self._head.ahead(self._last_at))
         return max(by_clock, self.reaches(position) or 0)
 
@@ -246,10 +244,6 @@ class Run:
         """Whether the replica told that it speaks, and by now speaks this utterance."""
         start = self._places[utterance].start
         return self.started and (not start or self.position(now) > start)
-
-    def begins_at(self, utterance: Utterance) -> int | None:
-        """When the utterance's first sample is played, as ``reaches``."""
-        return self.reaches(self._places[utterance].start + 1)
 
     def passes(self, utterance: Utterance, position: int) -> int | None:
         """When the utterance's ``position`` is played, as ``reaches``."""
@@ -265,10 +259,7 @@ class Run:
         if settles == 0 or place.end <= self.heard:
             return 0
         if self.speaking_since is not None and place.end + place.silence < self.said:
-            # The replica is in the middle of its speech: it need not stop for this end.
-            at = self.reaches(place.end)
-            if at is not None:
-                return at
+            return self.played_by(place.end)  # in the middle of its speech it need not stop
         return self.played_by(place.end + place.silence) + self._patience()
 
     def settles_at(self) -> int | None:

@@ -2,9 +2,9 @@
 
 Tavus tells each event up to four times (old and new names, two roles), so events are told apart by
 counting: the n-th event of one form is the n-th event of any other form. They belong to runs by
-order. Whether their ``inference_id`` is ours or one that Tavus made depends on its version: one that
-is ours is believed, and events with another id are from then on no business of ours; but when the
-first one is not ours, only one that agrees with the order is.
+order. Whether their ``inference_id`` is ours or one that Tavus made depends on its version: an id
+that is ours is believed, and events with another one are from then on no business of ours; but when
+the first one is not ours, only one that agrees with the order is believed.
 """
 
 from __future__ import annotations
@@ -214,5 +214,6 @@ class Speech:
 
 
 def _is_over(run: Run, now: int) -> bool:
-    """Whether a silent run has been heard and has nothing more to say by the clock."""
-    return run.closed and run.started and run.played_by(run.total) + HOLD_NS <= now
+    """Whether a silent run has been heard and has nothing more to say, if only by the clock."""
+    late = run.closed and run.started and run.played_by(run.total) + HOLD_NS <= now
+    return late or run.complete

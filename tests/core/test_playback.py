@@ -10,7 +10,7 @@ from app.core.playback import Delivery
 from app.core.run import Run
 from app.core.spec import AudioPathName
 from app.core.voice import VoiceOptions
-from tests.support.stage import MS, SECOND, Manners, Stage, S
+from tests.support.stage import MS, SECOND, Manners, S, Stage
 
 SILENT = Manners(silent=True)
 TRACK = VoiceOptions(audio_path=AudioPathName.TRACK)

@@ -249,7 +249,6 @@ def test_a_chunk_in_flight() -> None:
 
     stage.land()
 
-    assert None is stage.flying
     assert None is stage.voice.playback.next_due(stage.now)
     assert before + 40 == sent_ms(stage)
 
