@@ -8,6 +8,7 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from app.core import wire_out as out
+from app.core.intake import Bounds
 from app.core.pcm import samples_to_ms
 from app.core.spec import AudioPathName
 from app.core.voice import Cut, VoiceOptions
@@ -61,6 +62,7 @@ OPTIONS = st.builds(
     lead_ms=st.sampled_from([0, 40, 1500, 10_000]),
     overlap=st.booleans(),
     queued_utterances=st.sampled_from([2, 64]),
+    bounds=st.sampled_from([Bounds(), Bounds(buffer_ms=2000, high_ms=500, low_ms=200)]),
 )
 
 
@@ -115,7 +117,7 @@ class Play:
         data = self.stage.make(ms)
         self.stage.raw(data)
         utterance = self.stage.voice.open
-        if utterance is not None:
+        if utterance is not None and utterance.accepted_bytes:
             name = utterance.utterance_id
             self.accepted[name] = self.accepted.get(name, b"") + data
 
