@@ -461,6 +461,10 @@ def test_acknowledgements() -> None:
 
     assert out.AudioAck("u-1", 2401, 3, 150) == stage.voice.intake.ack(3)
 
+    stage.raw(bytes(160))
+
+    assert out.AudioAck("u-2", 160, 4, 160) == stage.voice.intake.ack(4)
+
 
 # --- marks
 
@@ -511,6 +515,9 @@ def test_a_new_producer() -> None:
         stage.start("a")
     stage.audio(50)
     stage.voice.intake.attach(echo_format(16_000), declared=True)
+
+    assert None is stage.voice.intake.ack(0)
+
     stage.raw(bytes(3200))
     stage.run_out()
 
@@ -521,7 +528,6 @@ def test_a_new_producer() -> None:
         "done a played 100/100/100 replica",
         "done u-2 played 100/100/100 replica",
     ] == stage.log("utterance.opened", "utterance.done", "audio.discarded")
-    assert None is not stage.voice.intake.ack(0)
 
 
 def test_a_lost_producer() -> None:

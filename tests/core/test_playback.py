@@ -116,6 +116,21 @@ def test_positions_are_split_by_samples() -> None:
     assert 680 == stage.at("utterance.done", "c")
 
 
+def test_what_is_done_is_forgotten() -> None:
+    """A run may go on for an hour: it remembers only what is not accounted for."""
+    stage = Stage(listens=False)
+    stage.say("a", 300)
+    stage.say("b", 200)
+    first, second = stage.voice._utterances.line
+    stage.voice.playback.released = True
+    stage.settle()
+    stage.run(400)
+    run = stage.voice._speech.run_of(second)
+
+    assert run is not None
+    assert (False, True) == (run.holds(first), run.holds(second))
+
+
 def test_an_open_utterance_that_has_audio_is_waited_for() -> None:
     """The run goes on as long as audio for it is sure to come: inside the resampler, for one."""
     stage = Stage()

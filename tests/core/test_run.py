@@ -106,8 +106,8 @@ def test_a_measured_stop() -> None:
     """Without a duration the time from the start counts, and a dry end counts as all of it."""
     run, spoken = closed_run()
     run.start(300 * MS)
-    run.stop(None, 1310 * MS)
-    run.spread(1310 * MS)
+    run.stop(None, 1290 * MS)
+    run.spread(1290 * MS)
 
     assert run.complete
     assert (1000 * S, "replica") == (spoken.played, spoken.source)
@@ -224,6 +224,17 @@ def test_a_player_that_waits_for_its_prebuffer() -> None:
     hand(run, spoken, 40, 9000)
 
     assert None is run.reaches(190 * S + 1)
+
+
+def test_something_follows_after_all() -> None:
+    """A run that was closed wants its pre-buffer again for what follows."""
+    run, spoken = closed_run()
+    run.reopen()
+    hand(run, spoken, 50, 5000)
+
+    assert not run.closed
+    assert None is run.settles_at()
+    assert None is run.reaches(1090 * S)
 
 
 def test_speaking_beyond_what_was_handed_over() -> None:

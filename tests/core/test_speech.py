@@ -294,6 +294,16 @@ def test_a_run_is_let_go_of() -> None:
     assert None is speech.current()
 
 
+def test_track_goes_on() -> None:
+    """Until the replica stopped the run is the same, and wants its pre-buffer again."""
+    speech = Speech(overlap=True, joined=True)
+    first = say(speech, 100, 0)
+    spoken = next(iter(first._places))
+    speech.hand(speech.open_run(), spoken, Chunk(bytes(50 * S * 2), 50 * S), 5000 * MS)
+
+    assert (150 * S, None) == (first.total, first.reaches(150 * S))
+
+
 def test_track_positions() -> None:
     """The device counts all it consumed since joining; each run knows where it began."""
     speech = Speech(overlap=True, joined=True)

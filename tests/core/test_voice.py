@@ -377,6 +377,17 @@ def test_the_guard(guard: str, cut: bool) -> None:
     assert (3 if cut else 0) == " ".join(stage.log("utterance.done")).count("interrupted")
 
 
+def test_the_guard_of_what_is_over_by_now() -> None:
+    """What is due at this moment happens first."""
+    stage = Stage(manners=SILENT)
+    stage.say("a", 500)
+    stage.run(2499)
+    stage.now += MS
+
+    assert None is stage.cut(guard="a")
+    assert "done a played 500/500/500 clock" in stage.log()
+
+
 def test_a_declined_interrupt_is_told() -> None:
     """With the caller's id, and the epoch as it is."""
     stage = Stage()
