@@ -162,6 +162,10 @@ class Run:
         self.stopped = self.dry = False
         self.speaking_since = now
 
+    def give_up_start(self) -> None:
+        """A replica that tells when it speaks told nothing of this: it never spoke it."""
+        self.started = True
+
     def stop(self, duration: int | None, now: int) -> None:
         """It fell silent; ``duration`` in samples, None when Tavus did not say."""
         if duration is not None:

@@ -185,11 +185,12 @@ class Speech:
         """Move every utterance's position to ``now`` and let go of the runs that are over."""
         over: list[Run] = []
         for run in self._runs:
+            at = run.settles_at() if run.cut_at is None or not self.cuts else None
+            if at is not None and at <= now:
+                over.append(run)
+                if run.cut_at is not None and self._told.get("started"):
+                    run.give_up_start()
             run.spread(now)
-            if run.cut_at is None or not self.cuts:
-                at = run.settles_at()
-                if at is not None and at <= now:
-                    over.append(run)
         for run in over:
             self._runs.remove(run)
 

@@ -277,6 +277,21 @@ def test_a_cut_is_settled_when_it_is_confirmed() -> None:
     speech.forget(spoken)
 
 
+@pytest.mark.parametrize(("tells", "played_ms"), [(True, 0), (False, 40)])
+def test_a_cut_run_that_nothing_was_told_of(tells: bool, played_ms: int) -> None:
+    """A replica that tells its starts never spoke it; of another one the clock is believed."""
+    speech = echo()
+    if tells:
+        assert speech.is_news("started", "old", 0)
+    run = say(speech, 120, 0)
+    spoken = next(iter(run._places))
+    speech.cut(40 * MS)
+    speech.confirm(None)
+    speech.update(40 * MS + SETTLE_NS)
+
+    assert (played_ms, "clock") == (spoken.played_ms, spoken.source)
+
+
 def test_a_run_is_let_go_of() -> None:
     """Two seconds after its end when nobody says anything."""
     speech = echo()
