@@ -14,6 +14,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from app import errors
 from app.errors import BridgeError
@@ -93,6 +94,9 @@ def install_problems(app: FastAPI) -> None:
         # Starlette raises it again behind this answer, so the server logs the traceback.
         return problem_response(errors.Internal())
 
+    async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
+        await problem_response(errors.NotFound())(scope, receive, send)
+
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = _document(app)
@@ -102,6 +106,7 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, validation_error)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(Exception, bug)
+    app.router.default = not_found  # starlette's own refuses an upgrade with an empty 403
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
 
 

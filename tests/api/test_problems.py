@@ -6,10 +6,13 @@ import json
 
 import pytest
 from fastapi import FastAPI
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from app import errors
 from app.api.problems import install_problems, problem, problem_response, problem_responses
-from tests.support.api import api_app, client
+from tests.support.api import api_app, client, settings
+from tests.support.edge import serving
 
 
 def leaves(kind: type[errors.BridgeError] = errors.BridgeError) -> list[type[errors.BridgeError]]:
@@ -85,6 +88,16 @@ async def test_wrong_addresses_are_problems(method: str, path: str, status: int,
 
     assert (status, code) == (response.status_code, response.json()["code"])
     assert "application/problem+json" == response.headers["content-type"]
+
+
+async def test_a_websocket_to_nowhere_is_told_so() -> None:
+    """An upgrade at a wrong address gets the same problem as a request."""
+    async with serving(api_app(), settings()) as port:
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(f"ws://127.0.0.1:{port}/sessions", proxy=None)
+
+    response = refused.value.response
+    assert (404, "not_found") == (response.status_code, json.loads(response.body)["code"])
 
 
 async def test_a_wrong_method_learns_the_right_ones() -> None:
