@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from app.settings import Settings
@@ -47,6 +48,12 @@ class EdgeWebSocket(WebSocketsSansIOProtocol):
         """Drop a peer that sent no pong; uvicorn waits until it has read all that was sent."""
         super().keepalive_timeout()
         self.transport.abort()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send. An upgrade that is refused is answered, and no error as uvicorn has it."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and self.close_sent:
+            self.handshake_complete = True
 
     async def run_asgi(self) -> None:
         """Hand the application the means to drop a peer that does not read."""

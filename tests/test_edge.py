@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -13,7 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.edge import ABORT, MAX_MESSAGE_BYTES, listen
 from tests.support.edge import serving, settings_with
@@ -97,6 +98,21 @@ async def test_peer_that_never_reads_can_be_dropped() -> None:
         await dropped.wait()
         client.transport.abort()
         await client.wait_closed()
+
+
+async def test_refused_upgrade_is_no_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    """Who is refused reads why, and the log has nothing to complain about."""
+
+    async def refuse(ws: WebSocket) -> None:
+        await ws.send_denial_response(PlainTextResponse("no", 404))
+
+    app = Starlette(routes=[WebSocketRoute("/", refuse)])
+    async with serving(app, SETTINGS) as port:
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(f"ws://127.0.0.1:{port}", proxy=None)
+
+    assert (404, b"no") == (refused.value.response.status_code, refused.value.response.body)
+    assert [] == [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 async def test_peer_without_pong_is_dropped() -> None:

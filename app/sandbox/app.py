@@ -23,6 +23,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from app.sandbox.catalogue import Catalogue
 from app.sandbox.conversations import Conversation, Conversations
@@ -199,6 +201,16 @@ class QueryFilter(logging.Filter):
         return True
 
 
+class LinkProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket, without its complaint that an upgrade was refused."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send. An upgrade that is refused is answered, and no error as uvicorn has it."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and self.close_sent:
+            self.handshake_complete = True
+
+
 class SandboxServer(uvicorn.Server):
     """A server whose signals are its caller's: uvicorn's own way out exits with 143."""
 
@@ -230,7 +242,7 @@ def run_sandbox(
         log_config=None,  # handlers and format are the caller's
         log_level=log_level,
         access_log=False,
-        ws="websockets-sansio",
+        ws=LinkProtocol,
         ws_per_message_deflate=False,
         ws_max_size=MAX_LINK_BYTES,
         timeout_graceful_shutdown=GRACE_S,

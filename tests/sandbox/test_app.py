@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from app.sandbox.app import QueryFilter
 
@@ -76,6 +78,20 @@ async def test_it_dies_with_its_parent() -> None:
         _, errors = await asyncio.wait_for(process.communicate(), EXIT_S)
 
     assert 0 == process.returncode, errors.decode()
+
+
+async def test_a_refused_link_is_no_error() -> None:
+    """Who asks for a room that is not there is told so; the log has nothing to complain about."""
+    async with child(pipe=False) as (process, client):
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(
+                f"ws://{client.base_url.netloc.decode()}/sandbox/rooms/c1/link", proxy=None
+            )
+        process.terminate()
+        _, errors = await asyncio.wait_for(process.communicate(), EXIT_S)
+
+    assert 404 == refused.value.response.status_code
+    assert b"ERROR" not in errors
 
 
 def test_queries_are_not_logged() -> None:
