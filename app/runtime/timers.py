@@ -10,8 +10,8 @@ from app.core.commands import Timer
 from app.core.countdown import Countdown
 from app.core.spec import SessionSpec
 from app.core.wire_out import SessionExpiring
-from app.runtime.alarm import CallAt
-from app.runtime.clock import NS_PER_S, Clock, Handle
+from app.runtime.alarm import Alarm, CallAt
+from app.runtime.clock import NS_PER_S, Clock
 
 Expired = e.ReadyTimedOut | e.ReplicaLostTimedOut | e.IdleTimedOut | e.LifetimeReached
 """What a timer reports."""
@@ -45,7 +45,7 @@ class Timers:
         self._is_active = is_active
         self._announce = announce
         self._report = report
-        self._running: dict[Timer, Handle] = {}
+        self._running: dict[Timer, Alarm] = {}
         self._countdowns: dict[Timer, Countdown] = {}
 
     def start(self, timer: Timer) -> None:
@@ -65,9 +65,9 @@ class Timers:
 
     def stop(self, timer: Timer) -> None:
         """Stop one; nothing happens when it does not run."""
-        handle = self._running.pop(timer, None)
-        if handle is not None:
-            handle.cancel()
+        alarm = self._running.pop(timer, None)
+        if alarm is not None:
+            alarm.stop()
 
     def stop_all(self) -> None:
         """Stop all that run."""
@@ -76,16 +76,19 @@ class Timers:
 
     def touch(self) -> None:
         """Something counts as activity: being idle begins anew."""
-        idle = self._countdowns.get(Timer.IDLE)
-        if idle is not None:
+        alarm = self._running.get(Timer.IDLE)
+        if alarm is not None:
+            idle = self._countdowns[Timer.IDLE]
             idle.restart(self._clock.now())
+            alarm.set(idle.next_deadline())
 
     def _once(self, timer: Timer, after_s: float, fact: Expired) -> None:
-        end = self._clock.now() + _ns(after_s)
-        self._running[timer] = self._call_at(end, lambda: self._expire(timer, fact))
+        alarm = self._running[timer] = Alarm(self._call_at, lambda: self._expire(timer, fact))
+        alarm.set(self._clock.now() + _ns(after_s))
 
     def _count_down(self, timer: Timer, duration_s: float) -> None:
         self._countdowns[timer] = Countdown(_ns(duration_s), self._clock.now())
+        self._running[timer] = Alarm(self._call_at, lambda: self._watch(timer))
         self._watch(timer)
 
     def _watch(self, timer: Timer) -> None:
@@ -101,8 +104,7 @@ class Timers:
         left = countdown.notice(now)
         if left is not None:
             self._announce(SessionExpiring(left // 1_000_000, reason))
-        at = countdown.next_deadline()
-        self._running[timer] = self._call_at(at, lambda: self._watch(timer))
+        self._running[timer].set(countdown.next_deadline())
 
     def _expire(self, timer: Timer, fact: Expired) -> None:
         self._running.pop(timer, None)

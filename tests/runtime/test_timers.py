@@ -71,6 +71,18 @@ async def test_activity_puts_off_idleness_but_not_the_end() -> None:
     assert ["max_duration"] == reasons(session)
 
 
+async def test_activity_after_a_notice_does_not_delay_the_next() -> None:
+    """A notice comes 10 s ahead, also when the end was put off shortly after the one before."""
+    world = World()
+    async with world.session(idle_timeout_s=12.0) as session:
+        await world.clock.run(5 * S)
+        session.runner.touch()
+        await world.clock.run(12 * S)
+
+    assert [(10_000, "idle"), (10_000, "idle")] == notices(session)
+    assert ["idle"] == reasons(session)
+
+
 async def test_speech_is_activity_until_it_ends() -> None:
     """Who listens is not idle: the time counts from the end of the last utterance."""
     world = World()
