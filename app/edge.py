@@ -10,7 +10,9 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode
 
 from app.settings import Settings
 
@@ -49,9 +51,32 @@ class EdgeWebSocket(WebSocketsSansIOProtocol):
         super().keepalive_timeout()
         self.transport.abort()
 
+    def send_receive_event_to_app(self) -> None:
+        """Pass a message on; text that is no UTF-8 ends the connection.
+
+        That is the peer's mistake, and no error of ours as uvicorn logs it.
+        """
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self.conn.send_close(CloseCode.INVALID_DATA)
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
+
     async def send(self, message: ASGISendEvent) -> None:
-        """Send. An upgrade that is refused is answered, and no error as uvicorn has it."""
-        await super().send(message)
+        """Send. Raises OSError, as for a lost connection, for one that was closed over its head.
+
+        An upgrade that is refused is answered, and no error as uvicorn has it.
+        """
+        try:
+            await super().send(message)
+        except RuntimeError:
+            if self.close_sent:
+                raise ClientDisconnected from None
+            raise
         if message["type"] == "websocket.http.response.body" and self.close_sent:
             self.handshake_complete = True
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
@@ -98,6 +99,40 @@ async def test_peer_that_never_reads_can_be_dropped() -> None:
         await dropped.wait()
         client.transport.abort()
         await client.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (b"\x81\x81\0\0\0\0\xff", 1007),
+        (b"\x82\xff" + (MAX_MESSAGE_BYTES + 1).to_bytes(8) + b"\0\0\0\0", 1009),
+        (b"\x83\x80\0\0\0\0", 1002),
+    ],
+    ids=["no UTF-8", "too big", "unknown opcode"],
+)
+async def test_what_a_peer_does_wrong_is_no_error_of_ours(
+    frame: bytes, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A connection closed over the application's head is gone for it, also while it sends."""
+    gone = asyncio.Event()
+
+    async def talk(ws: WebSocket) -> None:
+        with contextlib.suppress(WebSocketDisconnect):
+            while True:
+                await ws.send_text("news")
+                await asyncio.sleep(0)
+        gone.set()
+
+    async with serving(websocket_app(talk), SETTINGS) as port:
+        client = await connect(f"ws://127.0.0.1:{port}", proxy=None)
+        client.transport.write(frame)
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await client.recv()
+        await gone.wait()
+
+    assert code == client.close_code
+    assert [] == [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 async def test_refused_upgrade_is_no_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:
