@@ -96,6 +96,10 @@ class Playback:
         if delivery.done:
             delivery.run.close(now)
 
+    def lose_replica(self, now: int) -> None:
+        """The replica has left: the next one speaks what is not handed over."""
+        self._speech.lose_replica(now)
+
     def lost(self, delivery: Delivery) -> None:
         """The room did not deliver a chunk that it had taken: nobody will hear it."""
         delivery.run.lose(delivery.utterance, delivery.chunk)

@@ -143,6 +143,15 @@ class Run:
         self.said = self.total
         return samples
 
+    def lose_rest(self, now: int) -> None:
+        """The replica has left: what it had not played by ``now`` will not be heard."""
+        played = self.position(now)
+        if self.speaking_since is not None:
+            self.stop(None, now)
+        self.total = max(self.said, played)
+        self.take_back(self.total - played)
+        self.heard = min(self.heard, self.total)
+
     def forget(self, utterance: Utterance) -> None:
         """An utterance is accounted for."""
         self._places.pop(utterance, None)

@@ -77,6 +77,19 @@ class Speech:
             run.reopen()
         return run
 
+    def lose_replica(self, now: int) -> None:
+        """The replica has left, and what it held with it.
+
+        The rest of a run goes on under an id that has not died with it.
+        """
+        current = self.current()
+        if current is not None and current.total:
+            self._number += 1
+            current.inference_id = f"ab-{self._number}"
+        for run in self._runs:
+            if run.cut_at is None and not self._joined:
+                run.lose_rest(now)
+
     def hand(self, run: Run, utterance: Utterance | None, chunk: Chunk, now: int) -> None:
         """Record that a chunk was handed to the room, as part of ``run``."""
         run.hand(utterance, chunk, now)

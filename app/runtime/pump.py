@@ -53,6 +53,10 @@ class Pump:
         if delivery is not None:
             self._voice.playback.lost(delivery)
 
+    def forget(self) -> None:
+        """What was handed over is accounted for, whatever the room says of it later."""
+        self._sent.clear()
+
     async def run(self, room: Room, conversation_id: str) -> None:
         """Hand over to ``room`` until cancelled, or until the room takes nothing more."""
         playback = self._voice.playback

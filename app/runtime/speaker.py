@@ -79,6 +79,9 @@ class Speaker:
     def listen(self, *, listens: bool) -> None:
         """Speak only while the replica listens."""
         self._is_listening = listens
+        if not listens:
+            self.voice.playback.lose_replica(self._clock.now())
+            self._pump.forget()
         self._release()
 
     def link(self, *, holds: bool) -> None:

@@ -185,6 +185,39 @@ def test_a_lost_chunk() -> None:
     assert 380 * S == run.total
 
 
+def test_a_replica_that_leaves() -> None:
+    """What it had not played counts as never sent, and what carried the end is lost with it."""
+    run, spoken = closed_run()
+    run.start(0)
+    run.lose_rest(600 * MS)
+    run.spread(5000 * MS)
+
+    assert run.complete
+    assert (600 * S, 600 * S, 400 * S) == (spoken.sent, spoken.played, spoken.lost)
+
+
+def test_a_replica_that_leaves_and_comes_back() -> None:
+    """The next one goes on where the first one was."""
+    run, spoken = Run("ab-1"), utterance()
+    hand(run, spoken, 500, 0)
+    run.start(0)
+    run.lose_rest(200 * MS)
+    hand(run, spoken, 500, 2000)
+    run.start(2000 * MS)
+    run.spread(2100 * MS)
+
+    assert (700 * S, 300 * S) == (spoken.sent, spoken.played)
+
+
+def test_a_silent_replica_that_leaves() -> None:
+    """Where it was is known by the clock."""
+    run, spoken = closed_run()
+    run.lose_rest(600 * MS)
+    run.spread(5000 * MS)
+
+    assert (600 * S, 600 * S) == (spoken.sent, spoken.played)
+
+
 def test_what_the_device_gave_back() -> None:
     """From the end: padding first, then speech, then the utterance before."""
     run, first, second = Run("ab-1"), utterance("a"), utterance("b")

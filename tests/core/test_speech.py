@@ -68,6 +68,46 @@ def test_runs_are_numbered() -> None:
     assert ("ab-1", "ab-2") == (first.inference_id, second.inference_id)
 
 
+def test_a_run_gets_a_new_id_when_the_replica_leaves() -> None:
+    """What follows is of the same run; what has ended keeps its id."""
+    speech = echo()
+    speech.lose_replica(0)
+    run = speech.open_run()
+    speech.lose_replica(0)
+    before = run.inference_id
+    speech.hand(run, None, Chunk(bytes(4800), 2400), 0)
+    speech.lose_replica(0)
+    after = run.inference_id
+    goes_on = speech.open_run() is run
+    run.close(0)
+    speech.lose_replica(0)
+
+    assert goes_on
+    assert ("ab-1", "ab-2", "ab-2") == (before, after, run.inference_id)
+
+
+def test_what_a_replica_takes_with_it() -> None:
+    """Of every run that is not cut what was not played is lost, also of one that waits its turn."""
+    speech = echo(overlap=True)
+    cut = say(speech, 100, 0)
+    speech.cut(0)
+    playing = say(speech, 300, 0)
+    waiting = say(speech, 100, 0)
+    speech.started(None, 0)
+    speech.lose_replica(200 * MS)
+
+    assert (100 * S, 200 * S, 0) == (cut.total, playing.total, waiting.total)
+
+
+def test_a_track_goes_on_without_a_replica() -> None:
+    """The device keeps time: what nobody hears is little."""
+    speech = Speech(overlap=True, joined=True)
+    run = say(speech, 100, 0)
+    speech.lose_replica(0)
+
+    assert 100 * S == run.total
+
+
 def test_the_gate() -> None:
     """Open with no run before, an open, a cut or a complete one; else from the end on."""
     speech = echo()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
@@ -26,6 +27,9 @@ from tests.support.speech import encode, expected, speech, tone
 FORMAT = AudioFormat(Encoding.S16LE, 16_000, 1)
 QUERY = "?sample_rate=16000"
 SENTENCE = encode(speech("This is heard to its very end.", 16_000, ms=1000), FORMAT.encoding)
+LONG = encode(
+    speech("This goes on for a while after the replica has left.", 16_000, ms=3000), FORMAT.encoding
+)
 MINUTE = encode(tone(200, 60_000, 16_000), FORMAT.encoding)
 
 KEY = {"x-api-key": "any"}
@@ -207,6 +211,23 @@ async def test_the_replica_leaves_and_comes_back(client: Client) -> None:
     heard = await client.heard(session["conversation_id"])
     again = expected(SENTENCE, FORMAT)
     assert len(again) <= len(heard) < 2 * len(again)
+
+
+async def test_the_replica_leaves_in_mid_speech(client: Client) -> None:
+    """What was not handed over when it left is heard when it is back."""
+    await client.faults(
+        next={"replica_join_ms": 0, "replica_leave_after_ms": 500, "replica_rejoin_after_ms": 300}
+    )
+    session = await client.create_session(wait=True, lead_ms=0)
+    async with client.connect(session, QUERY) as stream:
+        await stream.send(LONG)
+        await stream.send({"type": "utterance.end"})
+        await stream.wait_for("utterance.done", status="played")
+
+    heard = await client.heard(session["conversation_id"])
+    # Lost are what it held and the 100 ms before it starts again; both are far below a second.
+    rest = expected(LONG, FORMAT)[-24_000:]
+    assert any(np.array_equal(rest, heard[at : at + 24_000]) for at in range(len(heard)))
 
 
 # --- producers --------------------------------------------------------------------------------

@@ -32,3 +32,26 @@ async def test_room_joined_twice_has_one_pump() -> None:
     lengths = [len(sent.message["properties"]["audio"]) for sent in world.room.audio]
     assert 1 == sum(sent.message["properties"].get("done") is True for sent in world.room.audio)
     assert 64_000 <= sum(lengths) <= 70_000  # base64 of 48000 bytes and of the closing silence
+
+
+async def test_replica_that_comes_back_speaks_the_rest() -> None:
+    """What it left unplayed is lost, and only that; the rest goes out under a new id."""
+    world = World()
+    async with world.session(lead_ms=1000) as session:
+        speak(session, 3)
+        await world.clock.run(1 * S)
+        world.room.report(e.ParticipantLeft(REPLICA))
+        before = world.room.audio[-1]
+        world.room.report(e.MessageFailed(before.number, definite=True, reason="gone"))
+        await world.clock.run(1 * S)
+        held = world.room.audio[-1] is before
+        world.room.report(e.ParticipantJoined(REPLICA))
+        await world.clock.run(8 * S)
+
+    ids = [sent.message["properties"]["inference_id"] for sent in world.room.audio]
+    (done,) = session.of("utterance.done")
+    assert held
+    assert ["ab-1", "ab-2"] == sorted(set(ids))
+    assert "played" == done["status"]
+    assert done["sent_ms"] == done["played_ms"]
+    assert 900 <= done["dropped_ms"] <= 1100
