@@ -433,7 +433,7 @@ class Draining(BridgeError):
 
 
 class NotReady(BridgeError):
-    """Something that every session needs does not answer; only ``/readyz`` says it."""
+    """Something that every session needs does not answer: the sandbox, or our own disk."""
 
     code = "not_ready"
     title = "The service is not ready"

@@ -12,12 +12,15 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from app import __version__
-from app.api import console, health, sandbox, sessions, stream
+from app.api import console, health, sandbox, sessions, stream, webhooks
 from app.api.guard import Guard
 from app.api.problems import install_problems
+from app.core.callbacks import Callbacks
 from app.core.events import ConversationCreated
 from app.errors import CannotStart
+from app.runtime.bills import Bills
 from app.runtime.clock import NS_PER_S, Clock, SystemClock
+from app.runtime.journal import Journal
 from app.runtime.metrics import Metrics
 from app.runtime.registry import Registry
 from app.runtime.resources import Resources, RoomFactory
@@ -41,6 +44,7 @@ LOOP_PERIOD_NS = NS_PER_S // 4
 
 def create_app(
     settings: Settings,
+    journal: Journal | None = None,
     *,
     clock: Clock | None = None,
     http: httpx.AsyncClient | None = None,
@@ -48,8 +52,8 @@ def create_app(
 ) -> FastAPI:
     """Build the service; its lifespan makes what it needs and closes it in reverse.
 
-    What is outside the process can be replaced: time, what answers HTTP, and rooms. Raises
-    ``CannotStart``.
+    What is outside the process can be replaced: the journal, which ``serve`` has opened ahead,
+    time, what answers HTTP, and rooms. Raises ``CannotStart``.
     """
     clock = clock or SystemClock()
     make_room = make_room or _room_factory(settings, clock)
@@ -61,17 +65,25 @@ def create_app(
         # A proxy that the environment names leads to Tavus, never to our own child on loopback.
         proxied = settings.room_kind is RoomKind.DAILY
         async with http or httpx.AsyncClient(trust_env=proxied) as client:
-            tavus = _tavus(client, settings, metrics)
-            registry = Registry(Resources(settings, clock, tavus, make_room, metrics))
-            app.state.tavus = tavus
-            app.state.registry = registry
-            app.state.sandbox = _sandbox_proxy(client, settings)
-            own.spawn("measure the event loop", _measure_loop(clock, metrics))
-            try:
-                yield
-            finally:
-                await registry.close()
-                await own.close()
+            with journal or Journal.open(settings.data_dir) as kept:
+                tavus = _tavus(client, settings, metrics)
+                bills = _bills(kept, tavus, settings, clock, metrics)
+                callbacks = Callbacks(kept.webhook_key, settings.public_url)
+                registry = Registry(
+                    Resources(settings, clock, kept, bills, callbacks, make_room, metrics)
+                )
+                await registry.restore()
+                app.state.tavus = tavus
+                app.state.callbacks = callbacks
+                app.state.registry = registry
+                app.state.sandbox = _sandbox_proxy(client, settings)
+                own.spawn("measure the event loop", _measure_loop(clock, metrics))
+                try:
+                    yield
+                finally:
+                    await registry.close()
+                    await bills.close()
+                    await own.close()
 
     app = FastAPIOffline(
         redoc_url=None,
@@ -85,7 +97,7 @@ def create_app(
     app.state.version = __version__
     app.add_middleware(Guard, settings=settings)
     install_problems(app)
-    for module in (sessions, stream, health, console, sandbox):
+    for module in (sessions, stream, webhooks, health, console, sandbox):
         app.include_router(module.router)
     return app
 
@@ -100,6 +112,21 @@ def _tavus(client: httpx.AsyncClient, settings: Settings, metrics: Metrics) -> T
         key.get_secret_value() if key else SANDBOX_KEY,
         settings.tavus_timeout_s,
         report=metrics.tavus_called,
+    )
+
+
+def _bills(
+    journal: Journal, tavus: TavusApi, settings: Settings, clock: Clock, metrics: Metrics
+) -> Bills:
+    # The sandbox that serve starts is at another port each time.
+    where = (settings.tavus_base_url or BASE_URL) if settings.room_kind is RoomKind.DAILY else ""
+    return Bills(
+        journal,
+        tavus,
+        clock,
+        metrics,
+        instance=settings.instance,
+        account=where or RoomKind.SANDBOX.value,
     )
 
 

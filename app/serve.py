@@ -2,7 +2,7 @@
 
 ::
 
-    listen ─▶ sandbox child (room sandbox only) ─▶ application ─▶ edge server
+    listen ─▶ journal ─▶ sandbox child (room sandbox only) ─▶ application ─▶ edge server
     first signal:  refuse new sessions, tell every client, end every session, then stop the server
     second signal: stop the server now; its lifespan still ends every session
 """
@@ -22,11 +22,12 @@ from fastapi import FastAPI
 from app.edge import EdgeServer, edge_server, listen
 from app.errors import CannotStart
 from app.runtime.clock import SystemClock
+from app.runtime.journal import Journal
 from app.runtime.tasks import Tasks
 from app.settings import RoomKind, Settings
 from app.supervisor import SandboxChild, SandboxFailed
 
-CreateApp = Callable[[Settings], FastAPI]
+CreateApp = Callable[[Settings, Journal], FastAPI]
 """Builds the application; its lifespan puts a ``Drainable`` into ``app.state.registry``."""
 
 _END_S = 3.0
@@ -60,33 +61,44 @@ async def serve(settings: Settings, create_app: CreateApp) -> int:
         reason = str(error.strerror).partition(" (while")[0]  # socket repeats the address
         log.error("cannot listen on %s port %d: %s", settings.host, settings.port, reason)  # noqa: TRY400  # one clear line
         return 1
-    with listener, _Signals() as signals:
-        if settings.room_kind is not RoomKind.SANDBOX or settings.tavus_base_url is not None:
-            return await _serve_app(settings, create_app, listener, signals)
-        child = SandboxChild(settings, SystemClock(), _report)
+    with listener:
         try:
-            await child.start()
-            settings = settings.model_copy(update={"tavus_base_url": child.base_url})
-            return await _serve_app(settings, create_app, listener, signals)
-        except SandboxFailed as error:
+            with Journal.open(settings.data_dir) as journal, _Signals() as signals:
+                return await _serve_with_tavus(settings, create_app, listener, journal, signals)
+        except CannotStart as error:
             log.error("%s", error)  # noqa: TRY400  # one clear line
             return 1
-        except asyncio.CancelledError:
-            if not signals.received:
-                raise
-            return 0
-        finally:
-            await child.close()
+
+
+async def _serve_with_tavus(
+    settings: Settings,
+    create_app: CreateApp,
+    listener: socket.socket,
+    journal: Journal,
+    signals: _Signals,
+) -> int:
+    """Serve, with the sandbox beside us when nothing else is to be Tavus."""
+    if settings.room_kind is not RoomKind.SANDBOX or settings.tavus_base_url is not None:
+        return await _serve_app(settings, create_app(settings, journal), listener, signals)
+    child = SandboxChild(settings, SystemClock(), _report)
+    try:
+        await child.start()
+        settings = settings.model_copy(update={"tavus_base_url": child.base_url})
+        return await _serve_app(settings, create_app(settings, journal), listener, signals)
+    except SandboxFailed as error:
+        log.error("%s", error)  # noqa: TRY400  # one clear line
+        return 1
+    except asyncio.CancelledError:
+        if not signals.received:
+            raise
+        return 0
+    finally:
+        await child.close()
 
 
 async def _serve_app(
-    settings: Settings, create_app: CreateApp, listener: socket.socket, signals: _Signals
+    settings: Settings, app: FastAPI, listener: socket.socket, signals: _Signals
 ) -> int:
-    try:
-        app = create_app(settings)
-    except CannotStart as error:
-        log.error("%s", error)  # noqa: TRY400  # one clear line
-        return 1
     server = edge_server(app, settings)
     shutdown = _Shutdown(server, app, settings.drain_s)
     signals.receiver = shutdown.signalled

@@ -9,6 +9,7 @@ from fastapi import Depends
 from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
+from app.core.callbacks import Callbacks
 from app.errors import Unauthorized
 from app.runtime.metrics import Metrics
 from app.runtime.registry import AnySession, Registry
@@ -68,6 +69,11 @@ def _tavus(connection: HTTPConnection) -> TavusApi:
     return tavus
 
 
+def _callbacks(connection: HTTPConnection) -> Callbacks:
+    callbacks: Callbacks = connection.app.state.callbacks
+    return callbacks
+
+
 def _owner(connection: HTTPConnection) -> str:
     owner: str = connection.state.owner  # put there by Guard
     return owner
@@ -77,6 +83,7 @@ SettingsDep = Annotated[Settings, Depends(_settings)]
 RegistryDep = Annotated[Registry, Depends(_registry)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
 TavusDep = Annotated[TavusApi, Depends(_tavus)]
+CallbacksDep = Annotated[Callbacks, Depends(_callbacks)]
 OwnerDep = Annotated[str, Depends(_owner)]
 
 

@@ -2,7 +2,8 @@
 
 Without API keys the service is for this machine only. A web page elsewhere could still reach it
 through the visitor's browser, under its own name (``Origin``) or, by DNS rebinding, under a foreign
-``Host``; both are refused. With keys, everything but the two health questions needs one.
+``Host``; both are refused. With keys, everything but the two health questions needs one. Tavus has
+neither: its callbacks come from wherever it likes, each to an address that is a secret.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.deps import authenticate
 from app.api.problems import problem_response
+from app.core.callbacks import PATH as CALLBACKS
 from app.errors import BridgeError, Forbidden, TooLarge
 from app.settings import LOOPBACK_HOSTS, RoomKind, Settings
 
@@ -53,11 +55,12 @@ class Guard:
 
     async def _check(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
+        is_callback = scope["type"] == "http" and scope["path"].startswith(CALLBACKS)
         try:
-            if not self._settings.api_keys:
+            if not self._settings.api_keys and not is_callback:
                 self._local_only(headers)
             if scope["type"] == "http":
-                if not self._is_open(scope["path"]):
+                if not is_callback and not self._is_open(scope["path"]):
                     owner = authenticate(self._settings, headers.get("authorization"))
                     scope.setdefault("state", {})["owner"] = owner
                 receive = _limited(headers, receive)

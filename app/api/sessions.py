@@ -72,6 +72,7 @@ router = APIRouter(prefix="/sessions", tags=["sessions"], route_class=JsonRoute)
             errors.IdempotencyInProgress,
             errors.TooManySessions,
             errors.Draining,
+            errors.NotReady,
             errors.SessionOver,
             errors.RoomFailed,
             errors.ReplicaTimeout,

@@ -15,6 +15,7 @@ class Occupants:
         self._people: set[str] = set()
         self._replicas: set[str] = set()
         self._replica_seen = False
+        self._replica_told = False
         self._numbers: dict[str, int] = {}
 
     def joined(self, participant: e.Participant) -> News | None:
@@ -47,6 +48,13 @@ class Occupants:
         That counts only as long as no replica was seen as a participant: a word that comes late
         must not bring back one that has left.
         """
+        self._replica_told = True
+        return self.told()
+
+    def told(self) -> News | None:
+        """What Tavus has said of the replica so far, also before anybody was in the room."""
+        if not self._replica_told:
+            return None
         return None if self._replica_seen and not self._replicas else e.ReplicaJoined()
 
     def number(self, participant: e.Participant) -> int:

@@ -48,6 +48,8 @@ MAX_DETAIL = 500
 """Most characters of Tavus's own words that are passed on."""
 
 _TWINS = (("replica_id", "face_id"), ("persona_id", "pal_id"))
+_LIMITS = ("max_call_duration", "participant_left_timeout", "participant_absent_timeout")
+"""Reasons of a shutdown that sources write with and without " reached"."""
 _CONCURRENCY = re.compile(r"concurren", re.IGNORECASE)
 _CREDITS = re.compile(r"out of .*credits", re.IGNORECASE)
 
@@ -58,6 +60,11 @@ _CREDITS = re.compile(r"out of .*credits", re.IGNORECASE)
 def conversation_tag(instance: str, session_id: str, given: str | None) -> str:
     """Name a conversation so that this deployment can find its own: ``Call [bridge/sess_1]``."""
     return f"{given or 'Avatar Bridge'} [{instance}/{session_id}]"
+
+
+def is_tagged(name: str, instance: str, session_id: str) -> bool:
+    """Tell whether ``conversation_tag`` made this name, whatever name was given before the tag."""
+    return name.rstrip().endswith(f" [{instance}/{session_id}]")
 
 
 def create_body(spec: SessionSpec, *, name: str, callback_url: str | None) -> dict[str, Any]:
@@ -118,6 +125,55 @@ def parse_conversation(body: object) -> ConversationCreated:
         conversation_url or "",
         meeting_token=_text(fields.get("meeting_token")),
         over=over,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationRow:
+    """A conversation as a list shows it."""
+
+    conversation_id: str
+    name: str
+    over: bool
+    face_id: str | None
+    """Rows carry either the old or the new names of this and of ``pal_id``."""
+    pal_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationPage:
+    """One page of ``GET /v2/conversations``."""
+
+    rows: tuple[ConversationRow, ...]
+    length: int
+    """Rows on the page, those that cannot be read too."""
+    total: int | None
+    """Rows on all pages, if Tavus says it."""
+
+
+def parse_page(body: object) -> ConversationPage:
+    """Read the answer to ``GET /v2/conversations``. Raises ``TavusUnavailable`` for another."""
+    fields = body if isinstance(body, dict) else {}
+    data = fields.get("data")
+    if not isinstance(data, list):
+        raise TavusUnavailable("Tavus answered with something else than a list")
+    rows = filter(None, map(_row, data))
+    total = fields.get("total_count")
+    return ConversationPage(tuple(rows), len(data), total if isinstance(total, int) else None)
+
+
+def _row(value: object) -> ConversationRow | None:
+    fields = value if isinstance(value, dict) else {}
+    conversation_id = _text(fields.get("conversation_id"))
+    if conversation_id is None:
+        return None
+    face_id, pal_id = (_text(fields.get(old)) or _text(fields.get(new)) for old, new in _TWINS)
+    return ConversationRow(
+        conversation_id,
+        _text(fields.get("conversation_name")) or "",
+        over=fields.get("status") == "ended",
+        face_id=face_id,
+        pal_id=pal_id,
     )
 
 
@@ -226,7 +282,7 @@ def interaction_message(conversation_id: str, event_type: str, properties: dict[
     return message
 
 
-# --- app messages, in -------------------------------------------------------------------------
+# --- app messages and callbacks, in -----------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +334,8 @@ _REPLICA_ROLES = frozenset({"pal", "replica"})
 def read_app_message(message: dict[str, Any] | str) -> AppEvent | None:
     """Read what a room's message means for us; None for all others and for junk. Never raises.
 
+    Callbacks (webhooks) have the same shape, and bring those of the type ``system``.
+
     daily-python delivers a dict or a JSON string. Since 2026 every speaking event of the replica
     comes up to three times: legacy name, role ``pal``, role ``replica``.
     """
@@ -290,7 +348,7 @@ def read_app_message(message: dict[str, Any] | str) -> AppEvent | None:
     properties = _object(fields.get("properties"))
     if event_type == "system.shutdown":
         reason = _text(properties.get("shutdown_reason")) or _text(fields.get("shutdown_reason"))
-        return ShutDown(reason or "unknown")
+        return ShutDown(_as_documented(reason or "unknown"))
     if event_type.startswith("conversation.replica."):
         form = event_type
     else:
@@ -312,6 +370,12 @@ def read_app_message(message: dict[str, Any] | str) -> AppEvent | None:
                 interrupted if isinstance(interrupted, bool) else None,
             )
     return None
+
+
+def _as_documented(reason: str) -> str:
+    """Write a shutdown's reason always the same: the room and the callback may differ."""
+    limit = next((limit for limit in _LIMITS if reason.startswith(limit)), None)
+    return reason if limit is None else f"{limit} reached"
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from app.core import tavus
 from app.core.spec import SessionSpec
 from app.errors import BridgeError, Internal, RoomFailed, SessionNotReady
 from app.runtime.clock import NS_PER_S, deadline
+from app.runtime.journal import Claim
 from app.runtime.resources import Resources
 from app.runtime.room import ReportFact, Room
 from app.runtime.tasks import Tasks
@@ -24,9 +25,6 @@ INTERACT_NS = NS_PER_S // 2
 LEAVE_NS = 3 * NS_PER_S
 """The longest that leaving a room may take."""
 
-FIRST_RETRY_NS, LAST_RETRY_NS = NS_PER_S // 2, 30 * NS_PER_S
-"""Between two attempts to end a conversation: doubled from the first to the last."""
-
 Answer = e.ConversationCreated | e.ConversationRefused | e.ConversationEnded
 """What Tavus says."""
 
@@ -35,13 +33,19 @@ class Conversation:
     """Each method is one task's work; what came of it is reported as a fact."""
 
     def __init__(
-        self, session_id: str, spec: SessionSpec, res: Resources, report: Callable[[Answer], None]
+        self,
+        session_id: str,
+        spec: SessionSpec,
+        res: Resources,
+        report: Callable[[Answer], None],
+        claim: Claim | None = None,
     ) -> None:
-        """Make one that Tavus knows nothing of."""
+        """Make one that Tavus knows nothing of; ``claim`` is the create's ``Idempotency-Key``."""
         self._session_id = session_id
         self._spec = spec
         self._res = res
         self._report = report
+        self._claim = claim
         self.created: e.ConversationCreated | None = None
         """What Tavus made."""
         self.room: Room | None = None
@@ -60,8 +64,11 @@ class Conversation:
         )
         answer: Answer
         try:
-            body = tavus.create_body(self._spec, name=name, callback_url=None)
-            answer = self.created = await self._res.tavus.create(body)
+            callback_url = self._res.callbacks.url(self._session_id)
+            body = tavus.create_body(self._spec, name=name, callback_url=callback_url)
+            answer = self.created = await self._res.bills.create(
+                self._session_id, body, self._claim
+            )
         except BridgeError as error:
             answer = e.ConversationRefused(error.copy())
         except Exception:
@@ -106,17 +113,6 @@ class Conversation:
             log.warning("%s could not leave its room in time", self._session_id)
 
     async def end(self) -> None:
-        """Ask Tavus until it confirms: whatever goes wrong, it costs money until then."""
-        clock, delay = self._res.clock, FIRST_RETRY_NS
-        while True:
-            try:
-                await self._res.tavus.end(self.conversation_id)
-            except BridgeError as error:
-                log.warning("%s: ending at Tavus failed: %s", self._session_id, error.detail)
-            except Exception:
-                log.exception("%s: ending at Tavus broke", self._session_id)
-            else:
-                break
-            await clock.sleep_until(clock.now() + delay)
-            delay = min(delay * 2, LAST_RETRY_NS)
+        """End it at Tavus; returns when Tavus has confirmed it."""
+        await self._res.bills.end(self.conversation_id, self._session_id)
         self._report(e.ConversationEnded())

@@ -43,5 +43,8 @@ class Ended:
         """Raise ``SessionOver``."""
         raise SessionOver
 
+    def take_callback(self, message: dict[str, Any]) -> None:
+        """Do nothing: Tavus posts transcripts long after the end."""
+
     async def stop(self, reason: str) -> None:
         """Do nothing: it has ended."""

@@ -42,6 +42,19 @@ class Metrics:
             ["call", "outcome"],
             registry=registry,
         )
+        self._strays = Gauge(
+            "avatar_bridge_stray_conversations",
+            "Conversations without a session that are being looked for or ended",
+            registry=registry,
+        )
+        self._recovered = Counter(
+            "avatar_bridge_conversations_recovered",
+            "Conversations without a session that were ended, by why they had none",
+            ["why"],
+            registry=registry,
+        )
+        for why in ("left over", "lost"):
+            self._recovered.labels(why)
         self._utterances = Counter(
             "avatar_bridge_utterances",
             "Utterances done, by status and by what told their position",
@@ -103,6 +116,14 @@ class Metrics:
     def tavus_called(self, call: str, outcome: str) -> None:
         """Count one request to Tavus; fits ``TavusApi``'s ``report``."""
         self._tavus.labels(call, outcome).inc()
+
+    def stray_conversations(self, count: int) -> None:
+        """Record how many conversations without a session may cost money."""
+        self._strays.set(count)
+
+    def conversation_recovered(self, why: str) -> None:
+        """Count one of them as ended: ``left over`` by an earlier process, or ``lost``."""
+        self._recovered.labels(why).inc()
 
     def utterance_done(
         self,

@@ -19,6 +19,7 @@ from app.errors import (
 from app.runtime.clock import NS_PER_S, deadline
 from app.runtime.ended import Ended
 from app.runtime.idempotency import Attempt, IdempotencyKeys
+from app.runtime.journal import Claim
 from app.runtime.resources import Resources
 from app.runtime.runner import Runner
 from app.runtime.tasks import Tasks
@@ -51,7 +52,7 @@ class Registry:
         self._fading: dict[str, Runner] = {}
         """Over for their clients; Tavus has yet to confirm it."""
         self._ended: OrderedDict[str, tuple[int, Ended]] = OrderedDict()
-        self._keys = IdempotencyKeys(resources.clock)
+        self._keys = IdempotencyKeys(resources.clock, resources.journal)
         self._attempts: dict[str, Attempt] = {}
         """Of the sessions that were made with a key, until they have faded."""
         self._tasks = Tasks(_report)
@@ -64,6 +65,14 @@ class Registry:
         self._connections += 1
         return self._connections
 
+    async def restore(self) -> None:
+        """Take over what earlier processes left, before the first ``create``.
+
+        Their conversations end behind everybody's back. Raises ``JournalFailed``.
+        """
+        await self._keys.restore()
+        await self._res.bills.recover()
+
     # --- sessions
 
     async def create(
@@ -72,9 +81,10 @@ class Registry:
         """Start a session; goes on when the caller goes away. The bool: it is a replay.
 
         Raises ``Draining``, ``TooManySessions``, ``IdempotencyConflict``,
-        ``IdempotencyInProgress``, and what Tavus answered.
+        ``IdempotencyInProgress``, ``NotReady``, and what Tavus answered.
         """
-        replayed = None if key is None else self._keys.replay((owner, key), body_hash)
+        claim = None if key is None else Claim(owner, key, body_hash)
+        replayed = None if claim is None else self._keys.replay(claim)
         if replayed is not None:
             return replayed, True
         if self.draining:
@@ -84,13 +94,21 @@ class Registry:
             raise TooManySessions(f"{limit} sessions are running, as many as may")
         session_id = f"sess_{secrets.token_hex(8)}"
         runner = Runner(
-            session_id, spec, self._res, on_created=self._on_created, on_over=self._on_over
+            session_id,
+            spec,
+            self._res,
+            claim=claim,
+            on_created=self._on_created,
+            on_over=self._on_over,
         )
         self._live[session_id] = runner
-        if key is not None:
-            self._attempts[session_id] = self._keys.claim((owner, key), body_hash)
+        attempt = None if claim is None else self._keys.claim(claim, session_id)
+        if attempt is not None:
+            self._attempts[session_id] = attempt
         runner.start()
         await runner.wait_created()
+        if attempt is not None:
+            await self._keys.noted(attempt)
         return runner, False
 
     def get(self, session_id: str) -> AnySession:
@@ -154,8 +172,12 @@ class Registry:
         await self._tasks.close()
         for session_id, runner in self._fading.items():
             if not runner.gone.is_set():
-                log.error("%s: its conversation may still run at Tavus", session_id)
+                log.error(
+                    "%s: its conversation may still run at Tavus; the next start ends it",
+                    session_id,
+                )
             await runner.close()
+        await self._keys.close()
 
     async def _end_all(self) -> None:
         """End all sessions; returns when Tavus has confirmed, or has had its time."""
@@ -167,6 +189,7 @@ class Registry:
             async with deadline(self._clock, self._end_by):
                 for runner in tuple(self._fading.values()):
                     await runner.gone.wait()
+                await self._res.bills.settled()
 
     # --- what runners tell
 
@@ -178,7 +201,7 @@ class Registry:
         if refusal is not None:
             self._keys.refuse(attempt, refusal)
         elif attempt.session is None:  # else it is over already
-            attempt.session = runner
+            self._keys.fulfil(attempt, runner)
 
     def _on_over(self, runner: Runner) -> None:
         """A session has ended for its clients; what it was stays to be looked at."""
@@ -193,7 +216,7 @@ class Registry:
         if len(self._ended) > MAX_ENDED:
             self._ended.popitem(last=False)
         if session_id in self._attempts:
-            self._attempts[session_id].session = ended
+            self._keys.fulfil(self._attempts[session_id], ended)
 
     async def _wind_up(self, runner: Runner) -> None:
         await runner.gone.wait()

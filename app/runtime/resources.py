@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from app.core.callbacks import Callbacks
 from app.core.events import ConversationCreated
+from app.runtime.bills import Bills
 from app.runtime.clock import Clock
+from app.runtime.journal import Journal
 from app.runtime.metrics import Metrics
 from app.runtime.room import ReportFact, Room
 from app.runtime.tasks import Tasks
-from app.runtime.tavus_api import TavusApi
 from app.settings import Settings
 
 RoomFactory = Callable[[ConversationCreated, ReportFact, Tasks], Room]
@@ -23,6 +25,8 @@ class Resources:
 
     settings: Settings
     clock: Clock
-    tavus: TavusApi
+    journal: Journal
+    bills: Bills
+    callbacks: Callbacks
     make_room: RoomFactory
     metrics: Metrics

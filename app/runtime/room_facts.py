@@ -39,6 +39,7 @@ class RoomFacts:
                 self._post(fact)
                 for participant in participants:
                     self._tell(occupants.joined(participant))
+                self._tell(occupants.told())  # a callback may have been quicker than we
             case e.ParticipantJoined(participant):
                 self._tell(occupants.joined(participant))
             case e.ParticipantLeft(participant):
@@ -59,6 +60,14 @@ class RoomFacts:
             case _:
                 assert_never(fact)
         speaker.changed()
+
+    def take_callback(self, message: dict[str, Any]) -> None:
+        """Bring what Tavus posts to our address to where it belongs; most of it concerns nobody."""
+        match tavus.read_app_message(message):
+            case tavus.ReplicaPresent():
+                self._tell(self._occupants.present())
+            case tavus.ShutDown(reason):
+                self._post(e.ConversationShutDown(reason))
 
     def _take_message(self, message: dict[str, Any] | str, at: int) -> None:
         try:

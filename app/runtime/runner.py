@@ -23,6 +23,7 @@ from app.errors import BridgeError, Internal, SessionOver
 from app.runtime.bus import Bus
 from app.runtime.clock import Handle
 from app.runtime.conversation import Answer, Conversation
+from app.runtime.journal import Claim
 from app.runtime.portrait import Portrait
 from app.runtime.resources import Resources
 from app.runtime.room_facts import RoomFacts
@@ -45,10 +46,11 @@ class Runner:
         spec: SessionSpec,
         res: Resources,
         *,
+        claim: Claim | None = None,
         on_created: Callable[[Runner, BridgeError | None], None],
         on_over: Callable[[Runner], None],
     ) -> None:
-        """Make one that costs nothing until ``start``.
+        """Make one that costs nothing until ``start``; ``claim`` is its ``Idempotency-Key``.
 
         ``on_created`` is called when Tavus has answered, with its refusal if it refused;
         ``on_over`` when the session has ended for its clients; each once.
@@ -72,7 +74,7 @@ class Runner:
         self._refusal: BridgeError | None = None
         self._tasks = Tasks(self._on_bug)
         self._leaving: asyncio.Task[None] | None = None
-        self._conversation = Conversation(session_id, spec, res, self._on_answer)
+        self._conversation = Conversation(session_id, spec, res, self._on_answer, claim)
         self._occupants = Occupants()
         self.speaker = Speaker(spec, res, self.bus, self._tasks, self._call_at, self.touch)
         self._room_facts = RoomFacts(self._occupants, self.speaker, self.bus, self.post)
@@ -171,6 +173,15 @@ class Runner:
         await self._conversation.interact(
             event_type, properties, is_ready=self.status is Status.READY
         )
+
+    def take_callback(self, message: dict[str, Any]) -> None:
+        """Take what Tavus posted about a conversation of this session; twice changes nothing."""
+        with self._ending_on_bug("callback"):
+            created = self._conversation.created
+            about = message.get("conversation_id")
+            if self.over or (created and about and about != created.conversation_id):
+                return
+            self._room_facts.take_callback(message)
 
     async def stop(self, reason: str) -> None:
         """End the session; returns after the cut. The second time does nothing."""

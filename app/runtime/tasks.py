@@ -33,6 +33,11 @@ class Tasks:
         task.add_done_callback(self._finished)
         return task
 
+    async def finish(self) -> None:
+        """Return when all tasks have ended by themselves."""
+        while self._running:
+            await asyncio.wait(self._running)
+
     async def close(self) -> None:
         """Cancel all tasks and wait until each has stopped; the second time does nothing.
 

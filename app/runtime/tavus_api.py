@@ -15,7 +15,7 @@ from urllib.parse import quote
 import httpx
 
 from app.core.events import ConversationCreated
-from app.core.tavus import error_for, parse_conversation
+from app.core.tavus import ConversationPage, error_for, parse_conversation, parse_page
 from app.errors import BridgeError, TavusTimeout, TavusUnavailable
 
 BASE_URL = "https://tavusapi.com/v2"
@@ -67,6 +67,12 @@ class TavusApi:
         """Read a conversation; ``over`` says whether it has ended."""
         path = f"/conversations/{quote(conversation_id, safe='')}"
         return parse_conversation(_json(await self._call("get", "GET", path)))
+
+    async def list(self, *, status: str, page: int) -> ConversationPage:
+        """Read a page, from 1 on, of the conversations that are ``active`` or ``ended``."""
+        # The documented page has 10 rows; whether Tavus allows more, and how many, nobody says.
+        path = f"/conversations?limit=10&page={page}&status={quote(status)}"
+        return parse_page(_json(await self._call("list", "GET", path)))
 
     async def end(self, conversation_id: str) -> None:
         """End a conversation; returns once Tavus says that it is over or knows it no longer.

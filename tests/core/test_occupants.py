@@ -44,8 +44,11 @@ def test_word_of_mouth_counts_until_the_replica_was_seen() -> None:
     before = room.present()
     room.joined(REPLICA)
     beside = room.present()
+    told = room.told()
     room.left(REPLICA)
 
-    assert e.ReplicaJoined() == before == beside
+    assert e.ReplicaJoined() == before == beside == told
+    assert Occupants().told() is None
+    assert room.told() is None
     assert room.present() is None
     assert e.ReplicaJoined() == room.joined(REPLICA)

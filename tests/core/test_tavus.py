@@ -16,6 +16,8 @@ from app.core.events import ConversationCreated
 from app.core.spec import AudioPathName, NamedId, SessionSpec
 from app.core.tavus import (
     AppEvent,
+    ConversationPage,
+    ConversationRow,
     ReplicaPresent,
     ReplicaStarted,
     ReplicaStopped,
@@ -26,7 +28,9 @@ from app.core.tavus import (
     error_for,
     interaction_message,
     interrupt_message,
+    is_tagged,
     parse_conversation,
+    parse_page,
     read_app_message,
 )
 
@@ -51,6 +55,28 @@ def spec(
         max_duration_s=max_duration_s,
         conversation=conversation or {},
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        (conversation_tag("bridge", "sess_1", None), True),
+        (conversation_tag("bridge", "sess_1", "Call [bridge/sess_2]"), True),
+        ("Call [bridge/sess_1]  ", True),
+        (conversation_tag("bridge", "sess_1", "x") + " (copy)", False),
+        (conversation_tag("bridge", "sess_12", None), False),
+        (conversation_tag("bridge", "sess_2", "Call [bridge/sess_1]"), False),
+        (conversation_tag("bridge2", "sess_1", None), False),
+        (conversation_tag("my-bridge", "sess_1", None), False),
+        (conversation_tag("my/bridge", "sess_1", None), False),
+        ("[bridge/sess_1", False),
+        ("sess_1", False),
+        ("", False),
+    ],
+)
+def test_our_own_are_known_by_their_tag(name: str, *, ours: bool) -> None:
+    """Neither another instance's, nor a name that only looks like one of ours, is taken."""
+    assert ours == is_tagged(name, "bridge", "sess_1")
 
 
 # --- the create request -----------------------------------------------------------------------
@@ -407,7 +433,15 @@ def test_the_limit_of_an_interaction_is_counted_in_bytes() -> None:
                 "event_type": "system.shutdown",
                 "properties": {"shutdown_reason": "max_call_duration"},
             },
-            ShutDown("max_call_duration"),
+            ShutDown("max_call_duration reached"),
+        ),
+        (
+            {
+                "event_type": "system.shutdown",
+                "message_type": "system",
+                "properties": {"shutdown_reason": "participant_left_timeout reached"},
+            },
+            ShutDown("participant_left_timeout reached"),
         ),
         ({"event_type": "system.shutdown", "shutdown_reason": "bye"}, ShutDown("bye")),
         ({"event_type": "system.shutdown"}, ShutDown("unknown")),
@@ -428,6 +462,47 @@ def test_the_limit_of_an_interaction_is_counted_in_bytes() -> None:
 def test_an_app_message_is_read(message: dict[str, Any] | str, expected: AppEvent | None) -> None:
     """Both generations of events are understood, twins stay apart, the rest means nothing."""
     assert expected == read_app_message(message)
+
+
+def test_a_page_is_read_in_old_words_and_new() -> None:
+    """Rows carry either pair of names; what is no row counts for the paging only."""
+    page = parse_page(
+        {
+            "data": [
+                {
+                    "conversation_id": "c1",
+                    "conversation_name": "Call [bridge/sess_1]",
+                    "status": "active",
+                    "replica_id": "r1",
+                    "persona_id": "p1",
+                },
+                {"conversation_id": "c2", "status": "ended", "face_id": "r2", "pal_id": "p2"},
+                {"conversation_name": "no id"},
+                None,
+            ],
+            "total_count": 12,
+        }
+    )
+
+    assert (
+        ConversationPage(
+            (
+                ConversationRow("c1", "Call [bridge/sess_1]", False, "r1", "p1"),
+                ConversationRow("c2", "", True, "r2", "p2"),
+            ),
+            length=4,
+            total=12,
+        )
+        == page
+    )
+    assert parse_page({"data": []}).total is None
+
+
+@pytest.mark.parametrize("body", [None, [], {}, {"data": {}}, "x"])
+def test_what_is_no_page_is_tavus_failing(body: object) -> None:
+    """An answer without a list says nothing about what runs."""
+    with pytest.raises(errors.TavusUnavailable):
+        parse_page(body)
 
 
 @pytest.mark.parametrize(

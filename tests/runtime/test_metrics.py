@@ -81,6 +81,8 @@ def test_interrupts_streams_calls_delays_and_tasks_are_counted() -> None:
     metrics.tavus_called("create", "ok")
     metrics.loop_delayed(3_000_000)
     metrics.tasks_counted(7)
+    metrics.stray_conversations(2)
+    metrics.conversation_recovered("lost")
 
     assert {
         "avatar_bridge_interrupts_total 1.0",
@@ -90,6 +92,9 @@ def test_interrupts_streams_calls_delays_and_tasks_are_counted() -> None:
         'avatar_bridge_event_loop_delay_seconds_bucket{le="0.005"} 1.0',
         'avatar_bridge_event_loop_delay_seconds_bucket{le="0.0025"} 0.0',
         "avatar_bridge_tasks 7.0",
+        "avatar_bridge_stray_conversations 2.0",
+        'avatar_bridge_conversations_recovered_total{why="lost"} 1.0',
+        'avatar_bridge_conversations_recovered_total{why="left over"} 0.0',
     } <= lines(metrics)
 
 

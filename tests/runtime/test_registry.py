@@ -26,7 +26,7 @@ async def world() -> AsyncIterator[World]:
     """One process's surroundings, with room for three sessions."""
     made = World(max_sessions=3)
     yield made
-    await made.http.aclose()
+    await made.close()
 
 
 @pytest.fixture
@@ -342,7 +342,9 @@ async def test_close_gives_up_in_time(world: World, caplog: pytest.LogCaptureFix
     await registry.close()
 
     assert not early
-    assert [f"{session.session_id}: its conversation may still run at Tavus"] == caplog.messages
+    assert [
+        f"{session.session_id}: its conversation may still run at Tavus; the next start ends it"
+    ] == caplog.messages
 
 
 async def test_nothing_holds_an_ended_session(world: World, registry: Registry) -> None:

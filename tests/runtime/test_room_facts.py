@@ -27,11 +27,11 @@ async def test_tavus_may_end_it() -> None:
     """Tavus's own shutdown ends the session, with Tavus's reason as the detail."""
     world = World()
     async with world.session() as session:
-        world.room.say("system.shutdown", properties={"shutdown_reason": "max_call_duration"})
+        world.room.say("system.shutdown", properties={"shutdown_reason": "bye"})
         await settle()
         (ended,) = session.of("session.ended")
 
-    assert ("tavus_shutdown", "max_call_duration") == (ended["reason"], ended["detail"])
+    assert ("tavus_shutdown", "bye") == (ended["reason"], ended["detail"])
 
 
 async def test_lost_replica_has_time_to_come_back() -> None:

@@ -167,7 +167,7 @@ async def test_stop_right_after_the_answer_stays_in_no_room() -> None:
     session.runner.start()
     await settle()
     await session.end()
-    await world.http.aclose()
+    await world.close()
 
     assert world.room.has_left
     assert [] == world.tavus.active()
@@ -257,7 +257,7 @@ async def test_bug_at_the_start_is_told(caplog: pytest.LogCaptureFixture) -> Non
     with pytest.raises(errors.Internal):
         await session.runner.wait_created()
     await session.end()
-    await world.http.aclose()
+    await world.close()
 
     assert [] == world.tavus.requests
     assert session.runner.gone.is_set()

@@ -160,6 +160,26 @@ async def test_a_ping_asks_without_making_anything() -> None:
         await api(tavus, key="wrong").ping()
 
 
+async def test_conversations_are_listed_page_by_page() -> None:
+    """A list shows those of one status, ten a page; an answer that is none is Tavus's failure."""
+    tavus = FakeTavus()
+    client = api(tavus)
+    for number in range(11):
+        tavus.put(f"n{number}")
+    tavus.put("over", status="ended")
+    first, second = (
+        await client.list(status="active", page=1),
+        await client.list(status="active", page=2),
+    )
+    tavus.next_answers.append(JSONResponse([]))
+
+    assert (10, 11) == (first.length, first.total)
+    assert ["n10"] == [row.name for row in second.rows]
+    assert ("GET", "/v2/conversations?limit=10&page=1&status=active", None) == tavus.requests[0]
+    with pytest.raises(errors.TavusUnavailable):
+        await client.list(status="active", page=1)
+
+
 async def test_every_call_is_reported_with_its_outcome() -> None:
     """Calls are counted by name and by ``ok`` or the error's code."""
     seen: list[tuple[str, str]] = []

@@ -7,10 +7,11 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from app.api import console, health, sandbox, sessions
+from app.api import console, health, sandbox, sessions, webhooks
 from app.api.guard import Guard
 from app.api.problems import install_problems
 from app.api.sandbox import SandboxProxy
+from app.core.callbacks import Callbacks
 from app.runtime.metrics import Metrics
 from app.runtime.tavus_api import TavusApi
 from app.settings import Settings
@@ -37,10 +38,11 @@ def api_app(
     app = FastAPI(title="Avatar Bridge", version="0")
     install_problems(app)
     app.add_middleware(Guard, settings=chosen)
-    for module in (sessions, health, console, sandbox):
+    for module in (sessions, webhooks, health, console, sandbox):
         app.include_router(module.router)
     app.state.settings = chosen
     app.state.registry = registry or FakeRegistry()
+    app.state.callbacks = Callbacks(b"key", chosen.public_url)
     app.state.metrics = Metrics()
     app.state.tavus = TavusApi((tavus or FakeTavus()).client(), BASE_URL, KEY, 5.0)
     app.state.sandbox = proxy

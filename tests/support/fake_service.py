@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, WebSocket
 
+from app.runtime.journal import Journal
 from app.settings import Settings
 
 
@@ -47,7 +48,7 @@ class FakeService:
         self.settings: Settings | None = None
         self.life: list[str] = []
 
-    def create_app(self, settings: Settings) -> FastAPI:
+    def create_app(self, settings: Settings, _journal: Journal) -> FastAPI:
         """Be what ``app.main.create_app`` is."""
         self.settings = settings
 

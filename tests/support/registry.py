@@ -29,6 +29,7 @@ class FakeRunner:
         self.touched = 0
         self.interrupts: list[dict[str, str | None]] = []
         self.messages: list[str] = []
+        self.callbacks: list[dict[str, Any]] = []
         self.turn = asyncio.Event()
         """Fires when the session is no longer starting."""
         self.waited = asyncio.Event()
@@ -93,6 +94,9 @@ class FakeRunner:
     async def interact(self, event_type: str, properties: dict[str, Any]) -> None:
         self._must_run()
         self.messages.append(interaction_message("c000001", event_type, properties))
+
+    def take_callback(self, message: dict[str, Any]) -> None:
+        self.callbacks.append(message)
 
     async def stop(self, reason: str) -> None:
         if self._view.ended_at is None:

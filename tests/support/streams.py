@@ -26,7 +26,13 @@ ORIGIN = "http://127.0.0.1"
 @asynccontextmanager
 async def served(world: World) -> AsyncIterator[FastAPI]:
     """Run the application that ``serve`` runs, in this world."""
-    app = create_app(world.settings, clock=world.clock, http=world.http, make_room=world.make_room)
+    app = create_app(
+        world.settings,
+        world.journal,
+        clock=world.clock,
+        http=world.http,
+        make_room=world.make_room,
+    )
     async with app.router.lifespan_context(app):
         yield app
 

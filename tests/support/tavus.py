@@ -27,6 +27,8 @@ class FakeTavus:
     conversations: dict[str, dict[str, Any]] = field(default_factory=dict)
     next_answers: deque[Response | Exception] = field(default_factory=deque)
     """Taken, one a request, instead of the true answer; an exception is raised in the client."""
+    lose_answers: bool = False
+    """Conversations are made, but nobody hears of it."""
     hold: asyncio.Event | None = None
     """While set and not fired, no request is answered."""
 
@@ -46,6 +48,17 @@ class FakeTavus:
     def active(self) -> list[str]:
         """Ids of the conversations that cost money now."""
         return [key for key, row in self.conversations.items() if row["status"] == "active"]
+
+    def put(self, name: str, *, status: str = "active") -> str:
+        """Have a conversation that nobody here made; returns its id."""
+        conversation_id = f"c{len(self.conversations) + 1:06}"
+        self.conversations[conversation_id] = {
+            "conversation_id": conversation_id,
+            "conversation_name": name,
+            "conversation_url": f"https://tavus.daily.co/{conversation_id}",
+            "status": status,
+        }
+        return conversation_id
 
     async def _planned(self, request: Request) -> Response | None:
         body = await request.body()
@@ -67,24 +80,26 @@ class FakeTavus:
         if planned is not None:
             return planned
         body = await request.json()
-        conversation_id = f"c{len(self.conversations) + 1:06}"
-        row = {
-            "conversation_id": conversation_id,
-            "conversation_name": body.get("conversation_name", "New Conversation"),
-            "conversation_url": f"https://tavus.daily.co/{conversation_id}",
-            "status": "ended" if body.get("test_mode") else "active",
-            "callback_url": body.get("callback_url", ""),
-            "created_at": "2026-11-22T08:53:00.000000Z",
-        }
+        conversation_id = self.put(
+            body.get("conversation_name", "New Conversation"),
+            status="ended" if body.get("test_mode") else "active",
+        )
+        row = self.conversations[conversation_id]
+        row["callback_url"] = body.get("callback_url", "")
+        row["created_at"] = "2026-11-22T08:53:00.000000Z"
         if body.get("require_auth"):
             row["meeting_token"] = f"token-of-{conversation_id}"
-        self.conversations[conversation_id] = row
+        if self.lose_answers:
+            raise httpx.ReadError("lost")
         return JSONResponse(row)
 
     async def _list(self, request: Request) -> Response:
-        rows = list(self.conversations.values())
+        query = request.query_params
         planned = await self._planned(request)
-        return planned or JSONResponse({"data": rows, "total_count": len(rows)})
+        status, limit, page = query.get("status"), int(query["limit"]), int(query.get("page", "1"))
+        rows = [row for row in self.conversations.values() if status in {None, row["status"]}]
+        shown = rows[(page - 1) * limit : page * limit]
+        return planned or JSONResponse({"data": shown, "total_count": len(rows)})
 
     async def _get(self, request: Request) -> Response:
         planned = await self._planned(request)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from app.core.callbacks import Callbacks
 from app.core.events import ConversationCreated
 from app.core.pcm import AudioFormat
 from app.core.spec import AudioPathName, SessionSpec
 from app.errors import BridgeError
+from app.runtime.bills import Bills
+from app.runtime.journal import Journal
 from app.runtime.metrics import Metrics
 from app.runtime.resources import Resources
 from app.runtime.room import ReportFact
@@ -19,6 +23,7 @@ from app.runtime.tavus_api import TavusApi
 from app.settings import Settings
 from tests.support.asyncapi import check_server_message
 from tests.support.clock import FakeClock, settle
+from tests.support.journal import AtOnce
 from tests.support.room import FakeRoom
 from tests.support.tavus import BASE_URL, KEY, FakeTavus
 
@@ -44,9 +49,10 @@ def spec(**changes: Any) -> SessionSpec:
 class World:
     """What one process lives in; ``rooms`` has every room made, ``prepare`` changes each."""
 
-    def __init__(self, **given: Any) -> None:
-        self.clock = FakeClock()
-        self.tavus = FakeTavus()
+    def __init__(self, after: World | None = None, /, **given: Any) -> None:
+        """Begin anew, or where a process was killed: with its Tavus, its disk and its time."""
+        self.clock: FakeClock = FakeClock() if after is None else after.clock
+        self.tavus: FakeTavus = FakeTavus() if after is None else after.tavus
         self.rooms: list[FakeRoom] = []
         self.prepare: Callable[[FakeRoom], None] = lambda _room: None
         self.settings = Settings(
@@ -59,13 +65,36 @@ class World:
             },
         )
         self.http = self.tavus.client()
+        self.disk = AtOnce()
+        self.database: sqlite3.Connection = (
+            sqlite3.connect(":memory:") if after is None else after.database
+        )
+        self.journal = Journal(self.database, self.disk)
+        self.metrics = Metrics()
+        self.bills = Bills(
+            self.journal,
+            TavusApi(self.http, BASE_URL, KEY, 20.0),
+            self.clock,
+            self.metrics,
+            instance=self.settings.instance,
+            account="here",
+        )
+        self.callbacks = Callbacks(self.journal.webhook_key, self.settings.public_url)
         self.resources = Resources(
             self.settings,
             self.clock,
-            TavusApi(self.http, BASE_URL, KEY, 20.0),
+            self.journal,
+            self.bills,
+            self.callbacks,
             self.make_room,
-            Metrics(),
+            self.metrics,
         )
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        await self.bills.close()
+        await self.http.aclose()
+        self.journal.close()
 
     def make_room(
         self, _conversation: ConversationCreated, report: ReportFact, _tasks: Tasks
@@ -92,7 +121,7 @@ class World:
             yield session
         finally:
             await session.end()
-            await self.http.aclose()
+            await self.close()
 
 
 class Session:
