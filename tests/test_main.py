@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import httpx
 import pytest
 
 from app.errors import CannotStart
 from app.main import create_app
+from app.runtime.journal import Intent, Journal
 from app.serve import run
 from app.settings import RoomKind, Settings
 from tests.support.clock import settle
@@ -22,11 +24,13 @@ def test_daily_rooms_are_refused() -> None:
         create_app(DAILY)
 
 
-def test_serve_says_in_one_line_why_it_cannot_start(caplog: pytest.LogCaptureFixture) -> None:
+def test_serve_says_in_one_line_why_it_cannot_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """The exit code is 1, and the log has one line without a traceback."""
     caplog.set_level(logging.INFO)
 
-    assert 1 == run(DAILY, create_app)
+    assert 1 == run(DAILY.model_copy(update={"data_dir": tmp_path}), create_app)
     assert [True] == ["Daily rooms are not built yet" in line for line in caplog.messages]
     assert [None] == [record.exc_info for record in caplog.records]
 
@@ -97,3 +101,54 @@ async def test_event_loop_is_watched() -> None:
         await world.clock.run(1 * S)
 
         assert b"avatar_bridge_event_loop_delay_seconds_count 4.0" in app.state.metrics.text()
+
+
+async def test_conversations_of_a_killed_process_end() -> None:
+    """What its journal says is ended at Tavus as soon as the application runs."""
+    killed = World()
+    intent = Intent("sess_1", "bridge", "sandbox", "Call [bridge/sess_1]")
+    number = await killed.journal.intend(intent, killed.clock.wall_ms())
+    await killed.journal.created(number, killed.tavus.put(intent.name))
+    world = World(killed)
+    async with served(world):
+        await settle()
+        active = world.tavus.active()
+
+    assert [] == active
+    await killed.close()
+
+
+async def test_tavus_can_end_a_session() -> None:
+    """What it posts to the address that it was given reaches the session; the journal closes."""
+    world = World(public_url="https://bridge.example")
+    async with (
+        served(world) as app,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as http,
+    ):
+        runner = await new_session(app)
+        url = httpx.URL(world.tavus.conversations["c000001"]["callback_url"])
+        answer = await http.post(
+            url.path,
+            json={
+                "event_type": "system.shutdown",
+                "conversation_id": "c000001",
+                "properties": {"shutdown_reason": "max_call_duration"},
+            },
+        )
+        await settle()
+
+    assert 200 == answer.status_code
+    assert "tavus_shutdown" == runner.view().end_reason
+    assert [] == world.tavus.active()
+
+
+async def test_folder_is_opened_where_nobody_did(tmp_path: Path) -> None:
+    """Without a journal given, the application has one in its folder while it runs."""
+    world = World(data_dir=tmp_path)
+    app = create_app(world.settings, clock=world.clock, http=world.http, make_room=world.make_room)
+    async with app.router.lifespan_context(app):
+        with pytest.raises(CannotStart):
+            Journal.open(tmp_path)
+
+    Journal.open(tmp_path).close()
+    world.journal.close()

@@ -6,7 +6,7 @@ import contextlib
 import json
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from app import errors
 from app.api.deps import CallbacksDep, RegistryDep
@@ -41,6 +41,7 @@ EVENT = {
     PATH + "{secret}",
     operation_id="receiveTavusCallback",
     summary="For Tavus: tell what became of a conversation",
+    response_class=Response,
     responses=problem_responses(errors.NotFound, errors.TooLarge, anybody=True),
     openapi_extra=EVENT,
 )

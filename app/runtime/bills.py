@@ -121,8 +121,7 @@ class Bills:
         lost = [entry for entry in left if entry.conversation_id is None]
         if left:
             log.warning(
-                "%d conversations of an earlier run may cost money: ending %d, looking for %d",
-                len(left),
+                "conversations left by an earlier run: ending %d, looking for %d",
                 len(left) - len(lost),
                 len(lost),
             )
@@ -141,7 +140,7 @@ class Bills:
         """Give up for now; the journal keeps what is left for the next process."""
         await self._tasks.close()
         if self._strays:
-            log.error("%d conversations may still run; the next start ends them", self._strays)
+            log.error("conversations that may still run, for the next start to end: %d", self._strays)
 
     # --- those without a session
 

@@ -31,6 +31,17 @@ async def test_create_that_breaks_is_a_bug_of_ours(caplog: pytest.LogCaptureFixt
     assert 1 == session.overs
 
 
+async def test_callbacks_have_an_address_where_we_have_one() -> None:
+    """Tavus is told where to post, by the session's own secret; our caller's wish does not win."""
+    world = World(public_url="https://bridge.example")
+    conversation = {"callback_url": "https://elsewhere.example"}
+    async with world.session(conversation=conversation):
+        (body,) = [body for method, _, body in world.tavus.requests if method == "POST"]
+
+    assert world.callbacks.url("sess_1") == body["callback_url"]
+    assert body["callback_url"].startswith("https://bridge.example/webhooks/tavus/sess_1.")
+
+
 async def test_tavus_is_asked_to_end_until_it_confirms() -> None:
     """A conversation costs money until Tavus confirms its end, so errors are no reason to stop."""
     world = World()

@@ -258,6 +258,75 @@ async def test_key_is_free_when_we_refused(world: World, registry: Registry) -> 
     assert 4 == len(world.tavus.conversations)
 
 
+# --- across processes
+
+
+async def test_next_process_ends_and_replays(world: World, registry: Registry) -> None:
+    """After a kill its conversations end, a key leads to the session, and ids stay unknown."""
+    session, _ = await create(registry, "k", metadata={"customer": "42"})
+    await create(registry)
+    next_world = World(world)
+    next_registry = Registry(next_world.resources)
+    await next_registry.restore()
+    await next_world.bills.settled()
+    replay, replayed = await create(next_registry, "k")
+
+    assert [] == world.tavus.active()
+    assert replayed
+    assert isinstance(replay, Ended)
+    assert (session.session_id, session.view().conversation_url, {"customer": "42"}) == (
+        replay.session_id,
+        replay.view().conversation_url,
+        replay.view().spec.metadata,
+    )
+    assert (Status.FAILED, "internal") == (replay.view().status, replay.view().end_reason)
+    with pytest.raises(errors.IdempotencyConflict):
+        await create(next_registry, "k", "b")
+    with pytest.raises(errors.SessionNotFound):
+        next_registry.get(session.session_id)
+    await next_registry.close()
+    await next_world.bills.close()
+    await next_world.http.aclose()
+
+
+async def test_answer_is_on_disk_before_it_is_given(world: World, registry: Registry) -> None:
+    """A key leads to its session even when the process dies right after the answer."""
+    session, _ = await create(registry, "k")
+    (kept,) = await world.journal.keys(world.clock.wall_ms(), 10)
+    await session.stop("deleted")
+    await settle()
+    (ended,) = await world.journal.keys(world.clock.wall_ms(), 10)
+
+    assert kept.answer is not None
+    assert b'"status":"starting"' in kept.answer
+    assert ended.answer is not None
+    assert b'"end_reason":"deleted"' in ended.answer
+
+
+async def test_full_disk_makes_no_session(world: World, registry: Registry) -> None:
+    """What could not be found again after a crash is not made; the key stays free."""
+    world.disk.broken = True
+    with pytest.raises(errors.NotReady):
+        await create(registry, "k")
+    world.disk.broken = False
+    _, replayed = await create(registry, "k")
+
+    assert not replayed
+    assert 1 == len(world.tavus.conversations)
+
+
+async def test_close_looks_for_what_is_lost(world: World) -> None:
+    """A conversation whose answer was lost is ended before the process goes, if it can be."""
+    registry = Registry(world.resources)
+    world.tavus.lose_answers = True
+    creating = asyncio.create_task(create(registry))
+    closing = asyncio.create_task(registry.close())
+    await asyncio.wait({creating, closing})
+
+    assert isinstance(creating.exception(), errors.TavusTimeout)
+    assert [] == world.tavus.active()
+
+
 # --- the end
 
 

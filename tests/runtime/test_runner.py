@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import weakref
+from typing import Any
 
 import pytest
 from starlette.responses import JSONResponse, Response
@@ -304,3 +305,93 @@ async def test_slow_answer_of_tavus_may_come_after_the_ready_timeout() -> None:
             await session.runner.wait_ready()
 
     assert [] == world.tavus.active()
+
+
+# --- callbacks
+
+
+def callback(
+    event_type: str, conversation_id: str = "c000001", **properties: str
+) -> dict[str, Any]:
+    """Make what Tavus posts."""
+    return {
+        "event_type": event_type,
+        "message_type": "system",
+        "conversation_id": conversation_id,
+        "properties": {"replica_id": "r1", **properties},
+        "timestamp": "2025-07-11T06:45:47.472000Z",
+    }
+
+
+@pytest.mark.parametrize("said", ["participant_left_timeout", "participant_left_timeout reached"])
+async def test_callback_of_a_shutdown_ends_the_session(said: str) -> None:
+    """Once, with the documented reason, however Tavus writes it; Tavus confirms the end."""
+    world = World()
+    async with world.session() as session:
+        for _ in range(2):
+            session.runner.take_callback(callback("system.shutdown", shutdown_reason=said))
+            await settle()
+        (ended,) = session.of("session.ended")
+
+        assert ("tavus_shutdown", "participant_left_timeout reached") == (
+            ended["reason"],
+            ended["detail"],
+        )
+        assert session.runner.gone.is_set()
+        assert [] == world.tavus.active()
+
+
+async def test_callback_of_another_conversation_changes_nothing() -> None:
+    """A session may have had one before."""
+    world = World()
+    async with world.session() as session:
+        session.runner.take_callback(callback("system.shutdown", "c-before"))
+        session.runner.take_callback({"event_type": "application.transcription_ready"})
+        session.runner.take_callback({})
+
+        assert not session.runner.over
+
+
+@pytest.mark.parametrize("event_type", ["system.replica_joined", "system.pal_joined"])
+async def test_callback_counts_as_the_replica_s_presence(event_type: str) -> None:
+    """Also where the room does not tell who is the replica; twins are told once."""
+    world = World()
+    world.prepare = alone
+    async with world.session() as session:
+        before = session.runner.status
+        for _ in range(2):
+            session.runner.take_callback(callback(event_type))
+
+        assert Status.STARTING is before
+        assert Status.READY is session.runner.status
+        assert 1 == len(session.of("replica.joined"))
+
+
+async def test_callback_may_be_quicker_than_the_room() -> None:
+    """What Tavus says before we are in the room counts when we are; and before its own answer."""
+    world = World()
+    world.prepare = alone
+    world.tavus.hold = asyncio.Event()
+    async with world.session() as session:
+        session.runner.take_callback(callback("system.replica_joined"))
+        before = session.runner.status
+        world.tavus.hold.set()
+        await settle()
+
+        assert Status.STARTING is before
+        assert Status.READY is session.runner.status
+
+
+async def test_shutdown_may_be_quicker_than_the_answer() -> None:
+    """A conversation that is over before we know it is ended for good."""
+    world = World()
+    world.tavus.hold = asyncio.Event()
+    async with world.session() as session:
+        session.runner.take_callback(callback("system.shutdown", shutdown_reason="bye"))
+        over = session.runner.over
+        world.tavus.hold.set()
+        await settle()
+
+        assert over
+        assert session.runner.gone.is_set()
+        assert [] == world.tavus.active()

@@ -115,3 +115,22 @@ async def test_nothing_starts_after_close() -> None:
 
     with pytest.raises(RuntimeError, match="'late' was started after its owner was closed"):
         tasks.spawn("late", forever())
+
+
+async def test_finish_waits_for_all() -> None:
+    """Also for what those that run have started; and nothing is cancelled."""
+    tasks, done = Tasks(lambda *_: None), []
+
+    async def second() -> None:
+        await asyncio.sleep(0)
+        done.append("second")
+
+    async def first() -> None:
+        tasks.spawn("second", second())
+        done.append("first")
+
+    tasks.spawn("first", first())
+    await tasks.finish()
+
+    assert ["first", "second"] == done
+    assert 0 == len(tasks)
