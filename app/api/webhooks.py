@@ -42,7 +42,10 @@ EVENT = {
     operation_id="receiveTavusCallback",
     summary="For Tavus: tell what became of a conversation",
     response_class=Response,
-    responses=problem_responses(errors.NotFound, errors.TooLarge, anybody=True),
+    responses={
+        200: {"description": "Taken"},
+        **problem_responses(errors.NotFound, errors.TooLarge, anybody=True),
+    },
     openapi_extra=EVENT,
 )
 async def receive(
@@ -51,7 +54,7 @@ async def receive(
     """Take a callback of the session whose secret this is.
 
     `system.shutdown` ends the session, `system.replica_joined` and its twin count as the replica's
-    presence; everything else, and whatever comes twice or late, changes nothing. Raises `NotFound`.
+    presence; everything else, and whatever comes twice or late, changes nothing.
     """
     session_id = callbacks.session_id(secret)
     if session_id is None:

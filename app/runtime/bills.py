@@ -140,7 +140,9 @@ class Bills:
         """Give up for now; the journal keeps what is left for the next process."""
         await self._tasks.close()
         if self._strays:
-            log.error("conversations that may still run, for the next start to end: %d", self._strays)
+            log.error(
+                "conversations that may still run, for the next start to end: %d", self._strays
+            )
 
     # --- those without a session
 

@@ -53,7 +53,7 @@ class Service:
     def __init__(self, folder: Path, **environment: str) -> None:
         """Run in ``folder``, which holds the log and the data, with these variables."""
         self.folder = folder
-        self.environment = clean_environment() | environment
+        self.environment = clean_environment() | {"BRIDGE_PORT": "0"} | environment
         self.base_url = ""
         self._log = folder / "service.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -62,7 +62,7 @@ class Service:
         """Start, and wait until it listens; it does so once its sandbox answers."""
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "app", "serve", "--host", "127.0.0.1", "--port", "0"],
+                [sys.executable, "-m", "app", "serve", "--host", "127.0.0.1"],
                 cwd=self.folder,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
