@@ -23,7 +23,7 @@ test: $(VENV)/test.stamp $(NODE_MODULES)/stamp
 	@command -v espeak-ng >/dev/null || { $(APT_INSTALL) espeak-ng </dev/null; }
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report term
 
-# What takes minutes: ten of speech without a break on each path.
+# What takes minutes: ten of speech without a break on each path, two hundred crashes.
 soak: $(VENV)/test.stamp
 	@$(BIN)/python -m pytest -m soak --numprocesses 2
 

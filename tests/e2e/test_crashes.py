@@ -43,7 +43,7 @@ class Tavus:
 
     async def active(self) -> dict[str, str]:
         """The names of all conversations that cost money, by their ids."""
-        query = {"status": "active", "limit": 1000}
+        query = {"status": "active", "limit": "1000"}
         answer = await self._http.get("/v2/conversations", params=query)
         return {row["conversation_id"]: row["conversation_name"] for row in answer.json()["data"]}
 
