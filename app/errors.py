@@ -274,6 +274,10 @@ class TavusUnavailable(TavusError):
     retryable = True
 
 
+class TavusUnreachable(TavusUnavailable):
+    """Tavus cannot be reached: it has not seen the request."""
+
+
 class TavusTimeout(TavusError):
     """Tavus did not answer in time. The outcome is unknown: a repeat could be billed twice."""
 

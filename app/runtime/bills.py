@@ -11,13 +11,21 @@ sight of one, and each leads back::
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import Any
 
 from app.core.events import ConversationCreated
 from app.core.tavus import ConversationRow, is_tagged
-from app.errors import BridgeError, NotReady, TavusError, TavusTimeout
-from app.runtime.clock import NS_PER_S, Clock
+from app.errors import (
+    BridgeError,
+    NotReady,
+    TavusError,
+    TavusTimeout,
+    TavusUnavailable,
+    TavusUnreachable,
+)
+from app.runtime.clock import NS_PER_S, Clock, deadline
 from app.runtime.journal import Claim, Entry, Intent, Journal, JournalFailed
 from app.runtime.metrics import Metrics
 from app.runtime.tasks import Tasks
@@ -58,6 +66,11 @@ class Bills:
         self._running: dict[str, int] = {}
         """The rows of the conversations that this process has made, by their ids."""
         self._tasks = Tasks(_report)
+        self._lost: dict[Entry, int] = {}
+        """Conversations that are looked for, each until when."""
+        self._looking = False
+        self._more = asyncio.Event()
+        """Fires when there is another one to look for."""
         self._strays = 0
         """Conversations without a session that are to be found or ended."""
         self._settled = asyncio.Event()
@@ -81,14 +94,14 @@ class Bills:
         try:
             created = await self._tavus.create(body)
         except Exception as error:
-            if isinstance(error, TavusError) and not isinstance(error, TavusTimeout):
+            if _is_certain(error):
                 await self._note_end(number, session_id)
             else:
                 log.warning("%s: Tavus may have made a conversation; looking for it", session_id)
-                self._search([Entry(number, intent, None)])
+                self._search(Entry(number, intent, None))
             raise
-        await self._note_id(number, session_id, created.conversation_id)
         self._running[created.conversation_id] = number
+        await self._note_id(number, session_id, created.conversation_id)
         return created
 
     async def end(self, conversation_id: str, session_id: str) -> None:
@@ -118,19 +131,18 @@ class Bills:
             log.warning(
                 "conversations may still run at %s: start once with the settings of then", account
             )
-        lost = [entry for entry in left if entry.conversation_id is None]
+        for entry in left:
+            if entry.conversation_id is None:
+                self._search(entry)
+            else:
+                self._stray(+1)
+                self._end_stray(entry, entry.conversation_id, "left over")
         if left:
             log.warning(
                 "conversations left by an earlier run: ending %d, looking for %d",
-                len(left) - len(lost),
-                len(lost),
+                len(left) - len(self._lost),
+                len(self._lost),
             )
-        for entry in left:
-            if entry.conversation_id is not None:
-                self._stray(+1)
-                self._end_stray(entry, entry.conversation_id, "left over")
-        if lost:
-            self._search(lost)
 
     async def settled(self) -> None:
         """Return when no conversation without a session is left to be found or ended."""
@@ -158,29 +170,52 @@ class Bills:
 
         self._tasks.spawn(f"{session_id} end {how} conversation", end())
 
-    def _search(self, lost: list[Entry]) -> None:
-        self._stray(len(lost))
-        self._tasks.spawn("look for lost conversations", self._look_for(lost))
+    def _search(self, entry: Entry) -> None:
+        self._stray(+1)
+        self._lost[entry] = self._clock.now() + SEARCH_NS
+        self._more.set()
+        if not self._looking:
+            self._looking = True
+            self._tasks.spawn("look for lost conversations", self._look())
 
-    async def _look_for(self, lost: list[Entry]) -> None:
-        """Look until all are found, or have had the time to turn up."""
-        delay, give_up = FIRST_RETRY_NS, self._clock.now() + SEARCH_NS
-        while lost:
-            last = self._clock.now() >= give_up
+    async def _look(self) -> None:
+        """Look for all at once, until each is found or has had the time to turn up."""
+        delay = FIRST_RETRY_NS
+        while self._lost:
+            self._more.clear()
+            began, lost = self._clock.now(), dict(self._lost)
             try:
                 rows = await self._active()
                 known = await self._journal.known_ids() | self._running.keys()
             except (BridgeError, JournalFailed) as error:
                 log.warning("looking for lost conversations failed: %s", error)
+            except Exception:
+                log.exception("looking for lost conversations broke")
             else:
-                lost = [entry for entry in lost if not await self._take(entry, rows, known)]
-                if last:
-                    break
-            delay = await self._back_off(delay)
-        for entry in lost:
-            log.info("%s: Tavus has made no conversation", entry.intent.session_id)
-            await self._note_end(entry.number, entry.intent.session_id)
-            self._stray(-1)
+                for entry, give_up in lost.items():
+                    if await self._take(entry, rows, known):
+                        del self._lost[entry]
+                    elif began >= give_up:
+                        await self._give_up(entry)
+            if self._lost:
+                delay = await self._until_next_look(delay)
+        self._looking = False
+
+    async def _until_next_look(self, delay: int) -> int:
+        """Wait longer each time, but not for long when there is another one to look for."""
+        now = self._clock.now()
+        with contextlib.suppress(TimeoutError):
+            async with deadline(self._clock, now + delay):
+                await self._more.wait()
+            delay = FIRST_RETRY_NS
+            await self._clock.sleep_until(now + delay)
+        return min(delay * 2, LAST_RETRY_NS)
+
+    async def _give_up(self, entry: Entry) -> None:
+        log.info("%s: Tavus has made no conversation", entry.intent.session_id)
+        await self._note_end(entry.number, entry.intent.session_id)
+        del self._lost[entry]
+        self._stray(-1)
 
     async def _take(self, entry: Entry, rows: list[ConversationRow], known: set[str]) -> bool:
         """End the one that was looked for, if it is there: by its tag, and nobody else's."""
@@ -239,6 +274,16 @@ class Bills:
     async def _back_off(self, delay: int) -> int:
         await self._clock.sleep_until(self._clock.now() + delay)
         return min(delay * 2, LAST_RETRY_NS)
+
+
+def _is_certain(error: Exception) -> bool:
+    """Whether this answer to a create means that there is no conversation.
+
+    A gateway in front of Tavus may fail after Tavus has done its work.
+    """
+    if isinstance(error, TavusUnavailable):
+        return isinstance(error, TavusUnreachable)
+    return isinstance(error, TavusError) and not isinstance(error, TavusTimeout)
 
 
 def _report(name: str, error: BaseException) -> None:

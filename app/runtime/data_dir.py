@@ -25,15 +25,20 @@ class DataDir:
             raise CannotStart(f"BRIDGE_DATA_DIR {path} cannot be used: {error.strerror}") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, str(os.getpid()).encode(), 0)
+        except BlockingIOError as error:
             holder = os.pread(self._lock, 20, 0).decode("ascii", "replace") or "unknown"
-            os.close(self._lock)
+            self.close()
             raise CannotStart(
                 f"BRIDGE_DATA_DIR {path} is in use by another process (pid {holder}): "
                 "give each service a folder of its own"
             ) from error
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, str(os.getpid()).encode(), 0)
+        except OSError as error:
+            self.close()
+            raise CannotStart(
+                f"BRIDGE_DATA_DIR {path} cannot be locked: {error.strerror}"
+            ) from error
 
     def open(self, name: str) -> int:
         """Open a file for its owner alone, made if there is none; the caller closes it.

@@ -16,7 +16,7 @@ import httpx
 
 from app.core.events import ConversationCreated
 from app.core.tavus import ConversationPage, error_for, parse_conversation, parse_page
-from app.errors import BridgeError, TavusTimeout, TavusUnavailable
+from app.errors import BridgeError, TavusTimeout, TavusUnavailable, TavusUnreachable
 
 BASE_URL = "https://tavusapi.com/v2"
 """Tavus itself, when no other address is set."""
@@ -55,7 +55,8 @@ class TavusApi:
         """Make a conversation from ``core.tavus.create_body``. From now on it costs money.
 
         Raises the ``TavusError`` that fits. ``TavusTimeout`` means that a conversation may exist:
-        nothing came back, or nothing that can be used.
+        nothing came back, or nothing that can be used. After ``TavusUnavailable``, unless it is
+        ``TavusUnreachable``, one is not likely, but nobody says that there is none.
         """
         response = await self._call("create", "POST", "/conversations", json=body)
         try:
@@ -131,7 +132,7 @@ class TavusApi:
                     timeout=self._timeout,
                 )
         except _NOT_SENT as error:
-            raise TavusUnavailable(f"Tavus cannot be reached ({type(error).__name__})") from error
+            raise TavusUnreachable(f"Tavus cannot be reached ({type(error).__name__})") from error
         except TimeoutError as error:
             raise TavusTimeout(f"No answer within {self._timeout_s:g} s") from error
         except httpx.RequestError as error:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from app import errors
 from app.core.tavus import conversation_tag
@@ -283,6 +283,63 @@ async def test_conversation_that_turns_up_late_is_found(world: World) -> None:
     assert [("ended", mine)] == await states(world)
 
 
+@pytest.mark.parametrize(
+    ("answer", "looks"),
+    [
+        (oops(500), True),
+        (oops(504), True),
+        (JSONResponse({"no": "id"}), True),
+        (httpx.ConnectError("down"), False),
+        (oops(429), False),
+        (oops(402), False),
+    ],
+)
+async def test_only_certain_failures_are_believed(
+    world: World, answer: Response | Exception, *, looks: bool
+) -> None:
+    """A gateway may fail after Tavus has done its work; a refusal is a refusal."""
+    world.tavus.next_answers.append(answer)
+    with pytest.raises(errors.TavusError):
+        await world.bills.create("sess_1", BODY, None)
+    mine = world.tavus.put(TAG)
+    await world.bills.settled()
+
+    assert ([] if looks else [mine]) == world.tavus.active()
+    assert [("ended", mine if looks else None)] == await states(world)
+
+
+async def test_many_are_looked_for_at_once(world: World) -> None:
+    """One look a moment is enough for all; a new one does not wait for the slow turn of the old."""
+    for _ in range(20):
+        await left_over(world, None)
+    await world.bills.recover()
+    await world.clock.run(60 * S)
+    looks = sum(method == "GET" for method, *_ in world.tavus.requests)
+    world.tavus.lose_answers = True
+    with pytest.raises(errors.TavusTimeout):
+        await world.bills.create("sess_2", {"conversation_name": "x [bridge/sess_2]"}, None)
+    before = world.tavus.active()
+    await world.clock.run(1 * S)
+
+    assert 10 > looks
+    assert 1 == len(before)
+    assert [] == world.tavus.active()
+
+
+async def test_bug_in_a_look_is_no_end_of_it(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever breaks, it is tried again."""
+    mine = world.tavus.put(TAG)
+    await left_over(world, None)
+    world.tavus.next_answers.append(ValueError("a bug"))
+    await world.bills.recover()
+    await world.clock.run(1 * S)
+
+    assert [("ended", mine)] == await states(world)
+    assert "looking for lost conversations broke" in caplog.text
+
+
 async def test_bug_in_a_create_is_looked_after(world: World) -> None:
     """Whatever broke, Tavus may have been asked."""
     world.tavus.next_answers.append(ValueError("a bug"))
@@ -300,7 +357,7 @@ async def test_two_lost_of_one_session_are_two(world: World) -> None:
     for _ in range(2):
         with pytest.raises(errors.TavusTimeout):
             await world.bills.create("sess_1", BODY, None)
-    await world.bills.settled()
+    await world.clock.run(1 * S)
 
     assert [] == world.tavus.active()
     assert [("ended", "c000001"), ("ended", "c000002")] == sorted(await states(world))

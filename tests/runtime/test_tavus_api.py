@@ -82,9 +82,9 @@ async def test_an_end_that_may_not_have_worked_raises(answer: Response | Excepti
     [
         (JSONResponse({"message": "Invalid replica_uuid"}, 400), errors.TavusRejected),
         (PlainTextResponse("<html>", 502), errors.TavusUnavailable),
-        (httpx.ConnectError("refused"), errors.TavusUnavailable),
-        (httpx.ConnectTimeout("slow"), errors.TavusUnavailable),
-        (httpx.PoolTimeout("full"), errors.TavusUnavailable),
+        (httpx.ConnectError("refused"), errors.TavusUnreachable),
+        (httpx.ConnectTimeout("slow"), errors.TavusUnreachable),
+        (httpx.PoolTimeout("full"), errors.TavusUnreachable),
         (httpx.ReadTimeout("slow"), errors.TavusTimeout),
         (httpx.WriteError("lost"), errors.TavusTimeout),
         (httpx.RemoteProtocolError("lost"), errors.TavusTimeout),
