@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -13,6 +14,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+Handler = Callable[[Request], Awaitable[Response]]
 
 BASE_URL = "http://tavus.test/v2"
 KEY = "tavus-key"
@@ -27,6 +30,8 @@ class FakeTavus:
     conversations: dict[str, dict[str, Any]] = field(default_factory=dict)
     next_answers: deque[Response | Exception] = field(default_factory=deque)
     """Taken, one a request, instead of the true answer; an exception is raised in the client."""
+    personas: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What is shown of a persona besides its name; without an entry it is a plain echo persona."""
     hold: asyncio.Event | None = None
     """While set and not fired, no request is answered."""
 
@@ -38,7 +43,12 @@ class FakeTavus:
                 Route("/v2/conversations", self._list, methods=["GET"]),
                 Route("/v2/conversations/{conversation_id}", self._get, methods=["GET"]),
                 Route("/v2/conversations/{conversation_id}/end", self._end, methods=["POST"]),
-                Route("/v2/personas/{persona_id}", self._persona, methods=["GET"]),
+                Route("/v2/personas", self._create_persona, methods=["POST"]),
+                Route("/v2/pals", self._create_persona, methods=["POST"]),
+                Route("/v2/personas/{pal_id}", self._persona("persona"), methods=["GET"]),
+                Route("/v2/pals/{pal_id}", self._persona("pal"), methods=["GET"]),
+                Route("/v2/replicas/{face_id}", self._replica("replica"), methods=["GET"]),
+                Route("/v2/faces/{face_id}", self._replica("face"), methods=["GET"]),
             ]
         )
         return httpx.AsyncClient(transport=httpx.ASGITransport(app))
@@ -103,11 +113,32 @@ class FakeTavus:
         row["status"] = "ended"
         return Response()
 
-    async def _persona(self, request: Request) -> Response:
+    async def _create_persona(self, request: Request) -> Response:
         planned = await self._planned(request)
-        return planned or JSONResponse(
-            {"persona_name": request.path_params["persona_id"], "pipeline_mode": "echo"}
-        )
+        word = request.url.path.rpartition("/")[2].removesuffix("s")
+        pal_id = f"p{len(self.personas) + 1:06}"
+        if planned is None:
+            self.personas[pal_id] = await request.json()
+        return planned or JSONResponse({f"{word}_id": pal_id})
+
+    def _persona(self, word: str) -> Handler:
+        async def get(request: Request) -> Response:
+            pal_id = request.path_params["pal_id"]
+            planned = await self._planned(request)
+            shown = self.personas.get(pal_id, {"pipeline_mode": "echo"})
+            return planned or JSONResponse({f"{word}_name": pal_id, **shown})
+
+        return get
+
+    def _replica(self, word: str) -> Handler:
+        async def get(request: Request) -> Response:
+            planned = await self._planned(request)
+            face_id = request.path_params["face_id"]
+            if planned is None and not face_id.startswith("r"):
+                return _message(f"Invalid {word}_uuid", HTTPStatus.NOT_FOUND)
+            return planned or JSONResponse({f"{word}_id": face_id, f"{word}_name": "Anna"})
+
+        return get
 
 
 def _message(text: str, status: HTTPStatus) -> Response:
