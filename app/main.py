@@ -32,9 +32,6 @@ log = logging.getLogger(__name__)
 BOT_NAME = "Avatar Bridge"
 """How we are called in the room."""
 
-SANDBOX_KEY = "sandbox"
-"""The sandbox takes any key when it was given none."""
-
 LOOP_PERIOD_NS = NS_PER_S // 4
 """How often the event loop's delay is measured."""
 
@@ -91,13 +88,10 @@ def create_app(
 
 
 def _tavus(client: httpx.AsyncClient, settings: Settings, metrics: Metrics) -> TavusApi:
-    key = settings.tavus_api_key or (
-        settings.sandbox_api_key if settings.room_kind is RoomKind.SANDBOX else None
-    )
     return TavusApi(
         client,
         settings.tavus_base_url or BASE_URL,
-        key.get_secret_value() if key else SANDBOX_KEY,
+        settings.tavus_key,
         settings.tavus_timeout_s,
         report=metrics.tavus_called,
     )
