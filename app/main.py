@@ -16,6 +16,7 @@ from app.api import console, health, sandbox, sessions, stream
 from app.api.guard import Guard
 from app.api.problems import install_problems
 from app.core.events import ConversationCreated
+from app.doctor.account import examine_account
 from app.errors import CannotStart
 from app.runtime.clock import NS_PER_S, Clock, SystemClock
 from app.runtime.metrics import Metrics
@@ -64,6 +65,7 @@ def create_app(
             app.state.registry = registry
             app.state.sandbox = _sandbox_proxy(client, settings)
             own.spawn("measure the event loop", _measure_loop(clock, metrics))
+            own.spawn("examine the account", _examine(tavus, settings))
             try:
                 yield
             finally:
@@ -123,6 +125,14 @@ async def _measure_loop(clock: Clock, metrics: Metrics) -> None:
         await clock.sleep_until(due)
         metrics.loop_delayed(clock.now() - due)
         metrics.tasks_counted(len(asyncio.all_tasks()))
+
+
+async def _examine(tavus: TavusApi, settings: Settings) -> None:
+    """Look whether sessions can work at all; they may be created meanwhile."""
+    findings = await examine_account(tavus, settings)
+    trouble = [f"{bad.check}: {bad.found}; {bad.advice}" for bad in findings if bad.advice]
+    if trouble:
+        log.warning("sessions may fail (avatar-bridge doctor tells more): %s", " | ".join(trouble))
 
 
 def _report(name: str, error: BaseException) -> None:

@@ -1,4 +1,4 @@
-"""Experiments on Tavus's REST API, and on how long it keeps a room that nobody enters."""
+"""Experiments on Tavus's REST API. None of them costs anything."""
 
 from __future__ import annotations
 
@@ -9,13 +9,6 @@ from app.core.persona import STOCK_PERSONAS
 from app.core.spec import AudioPathName
 from app.doctor.bench import Bench, fields
 from app.doctor.experiment import NOT_SETTLED, Experiment, LiveFailed, Result
-from app.runtime.clock import NS_PER_S
-
-SHOWN = 300
-"""Characters of an answer that a report keeps."""
-
-LEAST_GRACE_S = 3
-"""How much later than announced a time-out may come, at least; else a quarter of it."""
 
 PERSONAS = Experiment(
     "What type has a persona's microphone setting, and does the stock persona for tracks live?",
@@ -38,24 +31,6 @@ END_TWICE = Experiment(
     (
         "Create a test-mode conversation (free), which is over at once, and end it.",
         "End a conversation that never was.",
-    ),
-)
-
-NOBODY = Experiment(
-    "Does `participant_absent_timeout` end a conversation that nobody joins?",
-    "It ends within a few seconds of the time-out, with a reason that says so.",
-    (
-        "Create a conversation with a short `participant_absent_timeout`. Do not join it.",
-        "Watch its status until well after the time-out, then end it.",
-    ),
-)
-
-ONLY_US = Experiment(
-    "Does a room with only the service's bot in it count as attended?",
-    "Yes: the conversation outlives `participant_absent_timeout`.",
-    (
-        "Create a session with a short `participant_absent_timeout`. Let nobody else join.",
-        "Say nothing until well after the time-out.",
     ),
 )
 
@@ -90,7 +65,7 @@ async def ask_daily_room(bench: Bench, result: Result) -> str:
         status, text, _ = await bench.ask_conversation(
             test_mode=True, properties={"daily_room": value}
         )
-        result.saw(f"`{json.dumps(value)}`: {status} `{text[:SHOWN]}`")
+        result.saw(f"`{json.dumps(value)}`: {status} `{bench.shown(text)}`")
         refused.append(status >= 400)
     if not any(refused):
         return f"{NOT_SETTLED}: Tavus takes anything without a word"
@@ -101,62 +76,13 @@ async def ask_end_twice(bench: Bench, result: Result) -> str:
     """Carry out ``END_TWICE``."""
     status, text, conversation_id = await bench.ask_conversation(test_mode=True)
     if conversation_id is None:
-        raise LiveFailed(f"no test-mode conversation was to be had: {status} {text[:SHOWN]}")
+        raise LiveFailed(f"no test-mode conversation was to be had: {status} {bench.shown(text)}")
     answers = []
     for what, ended in (("ended", conversation_id), ("unknown", "c0000000000000000")):
         status, text = await bench.tavus.ask("POST", f"/conversations/{ended}/end")
-        result.saw(f"{what}: {status} `{text[:SHOWN]}`")
+        result.saw(f"{what}: {status} `{bench.shown(text)}`")
         answers.append(status)
     return f"{answers[0]} for an ended conversation, {answers[1]} for an unknown one"
-
-
-async def ask_nobody(bench: Bench, result: Result, absent_s: int) -> str:
-    """Carry out ``NOBODY``."""
-    status, text, conversation_id = await bench.ask_conversation(
-        properties={"participant_absent_timeout": absent_s, "max_call_duration": 3600}
-    )
-    if conversation_id is None:
-        raise LiveFailed(f"no conversation was to be had: {status} {text[:SHOWN]}")
-    begun = bench.clock.now()
-    end = begun + (absent_s + grace_s(absent_s)) * NS_PER_S
-    row: dict[str, Any] = {}
-    while bench.clock.now() < end and row.get("status") != "ended":
-        await bench.clock.sleep_until(bench.clock.now() + NS_PER_S)
-        _, text = await bench.tavus.ask("GET", f"/conversations/{conversation_id}?verbose=true")
-        row = fields(text)
-    after_s = (bench.clock.now() - begun) // NS_PER_S
-    if row.get("status") != "ended":
-        result.saw(f"still {row.get('status')} after {after_s} s with a time-out of {absent_s} s")
-        await bench.tavus.end(conversation_id)
-        return "no: a conversation that nobody joined outlived the time-out"
-    reason = row.get("shutdown_reason")
-    result.saw(f"ended after {after_s} s with a time-out of {absent_s} s, reason `{reason}`")
-    return f"yes, with the reason `{reason}`"
-
-
-async def ask_only_us(bench: Bench, result: Result, absent_s: int) -> str:
-    """Carry out ``ONLY_US``."""
-    async with bench.call(
-        AudioPathName(bench.settings.audio_path),
-        ready_timeout_s=absent_s,
-        idle_timeout_s=3 * absent_s + 60,
-        conversation={"properties": {"participant_absent_timeout": absent_s}},
-    ) as call:
-        begun = bench.clock.now()
-        ended = await call.until_type("session.ended", absent_s + grace_s(absent_s))
-        after_s = (bench.clock.now() - begun) // NS_PER_S
-        if ended is None:
-            result.saw(f"the session still ran after {after_s} s, time-out {absent_s} s")
-            return "yes: the bot alone keeps the conversation"
-        result.saw(f"the session ended after {after_s} s: {call.end()}")
-        if ended.message["reason"] != "tavus_shutdown":
-            return f"{NOT_SETTLED}: it was not Tavus that ended the session"
-        return "no: a bot is nobody, or the time-out means silence rather than absence"
-
-
-def grace_s(absent_s: int) -> int:
-    """Return how long to go on watching after a time-out."""
-    return max(LEAST_GRACE_S, absent_s // 4)
 
 
 def _microphone(persona: dict[str, Any]) -> Any:

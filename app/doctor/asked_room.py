@@ -34,6 +34,7 @@ DONE = Experiment(
     "Does Tavus take `done` the way this service writes it, and play to the end?",
     "A boolean is taken, and all of the audio is played.",
     ("Speak two seconds.", "Compare what Tavus says was played with what was sent."),
+    audible=True,
 )
 
 IDS = Experiment(
@@ -50,6 +51,7 @@ QUEUED = Experiment(
         "Interrupt one second into playing.",
         "Listen whether anything comes after the stop.",
     ),
+    audible=True,
 )
 
 SECOND_ID = Experiment(
@@ -60,6 +62,7 @@ SECOND_ID = Experiment(
         "One second into playing send a text echo under another id.",
         "Measure when the first falls silent.",
     ),
+    audible=True,
 )
 
 DEAD_ID = Experiment(
@@ -69,21 +72,24 @@ DEAD_ID = Experiment(
         "Send a long text echo under an id of its own and interrupt it.",
         "Send a short text echo under the same id.",
     ),
+    audible=True,
 )
 
 TRACK = Experiment(
     "Does pipecat-stream hear a custom track, and do its first writes block?",
     "The replica speaks what comes on `stream`; the first 20 ms go out at once.",
     ("Create a session on the track path with pipecat-stream.", "Speak two seconds."),
+    audible=True,
 )
 
 PAUSE = Experiment(
-    "Does a pause on the track harm what comes after it?",
-    "No: after three seconds without speech the replica starts as soon as at first.",
+    "How soon does the replica speak after a pause on the track?",
+    "As soon as at first, whether silence or nothing was sent meanwhile.",
     (
         "Wait three seconds after the speech above, then speak two more.",
-        "Repeat the test with the service's other setting of silence on the track to compare.",
+        "To compare, repeat with the service's other setting of silence on the track.",
     ),
+    audible=True,
 )
 
 
@@ -192,29 +198,30 @@ async def ask_dead_id(call: Call, result: Result) -> str:
 
 async def ask_track(call: Call, result: Result) -> str:
     """Carry out ``TRACK``."""
-    return await _speak_on_track(call, result, "track")
+    return f"yes, after {await _heard_after_ms(call, result, 'track')} ms"
 
 
 async def ask_pause(call: Call, result: Result) -> str:
     """Carry out ``PAUSE``."""
     await call.rest(3)
-    return await _speak_on_track(call, result, "pause")
+    return f"after {await _heard_after_ms(call, result, 'pause')} ms"
 
 
-async def _speak_on_track(call: Call, result: Result, utterance_id: str) -> str:
+async def _heard_after_ms(call: Call, result: Result, utterance_id: str) -> int:
+    """Speak and return how soon it was heard. Raises LiveFailed when it was not."""
     since = call.now_told
     await call.speak(utterance_id, hum(2))
     done = await call.done(utterance_id, DONE_S)
-    spoken = [event for _, event in call.speaking(since) if isinstance(event, ReplicaStarted)]
     latency = done["latency"]
     result.saw(
         f"first sent after {latency['first_sent_ms']} ms, "
         f"played after {latency['started_ms']} ms, says the {done['source']}"
     )
     result.saw(f"`{done['status']}`, {done['played_ms']} of {done['received_ms']} ms")
-    if not spoken:
-        return "no: the replica did not say that it spoke"
-    return f"yes: heard {latency['started_ms']} ms after it was sent"
+    started_ms: int | None = latency["started_ms"]
+    if started_ms is None or not call.speaking(since):
+        raise LiveFailed("the replica never said that it spoke")
+    return started_ms
 
 
 async def _started(call: Call, since: int) -> int:

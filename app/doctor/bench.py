@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -30,8 +30,14 @@ CREATE_S = 60.0
 """Tavus may take 20 s for a conversation, and behind a proxy there is a second wait."""
 REQUEST_S = 10.0
 """Longest wait for any other answer of the service."""
-ENDS, END_PAUSE_S = 5, 2.0
+MAX_CALL_S = 1800
+"""The service ends a session after this even if nobody is left to ask for it, seconds."""
+ENDS, END_PAUSE_NS = 5, 2 * NS_PER_S
 """How often an end is tried, and the time between."""
+
+
+SHOWN = 300
+"""Characters of an answer that a report keeps."""
 
 
 class Bench:
@@ -57,7 +63,7 @@ class Bench:
         self._http = http
         self._headers = headers
         self._tasks = Tasks(lambda _name, _error: None)
-        self._creating: set[asyncio.Task[None]] = set()
+        self._making: set[asyncio.Task[None]] = set()
 
     def cast(self, path: AudioPathName) -> dict[str, str]:
         """Name the replica and the persona for a way of sending audio."""
@@ -65,6 +71,12 @@ class Bench:
         if path != self.settings.audio_path:
             pal = stock_persona(path)
         return {named.name: named.value for named in (face, pal) if isinstance(named, NamedId)}
+
+    def shown(self, text: str) -> str:
+        """Cut an answer of Tavus to what a report may hold."""
+        key = self.settings.tavus_api_key
+        hidden = text.replace(key.get_secret_value(), "[key]") if key else text
+        return hidden[:SHOWN]
 
     # --- through the service
 
@@ -77,6 +89,7 @@ class Bench:
                 "audio_path": path.value,
                 "conversation_name": self.name,
                 "metadata": {"test": self.name},
+                "max_duration_s": MAX_CALL_S,
                 **wish,
             }
         )
@@ -99,29 +112,30 @@ class Bench:
             raise LiveFailed(f"the stream cannot be opened: {error}") from None
 
     async def _create(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Create a session. The request outlives its caller: its answer is the way to end it."""
-        answers: list[httpx.Response | httpx.HTTPError] = []
+        answers: list[httpx.Response] = []
 
         async def ask() -> None:
-            try:
-                answer = await self._http.post("/sessions", json=body, timeout=CREATE_S)
-                if answer.status_code == 201:
-                    self.made.append(answer.json()["conversation_id"])
-                answers.append(answer)
-            except httpx.HTTPError as error:
-                answers.append(error)
+            answer = await self._http.post("/sessions", json=body, timeout=CREATE_S)
+            if answer.status_code == 201:
+                self.made.append(answer.json()["conversation_id"])
+            answers.append(answer)
 
-        creating = self._tasks.spawn("create", ask())
-        self._creating.add(creating)
-        await asyncio.wait({creating})
-        self._creating.discard(creating)
-        match answers:
-            case [httpx.Response(status_code=201) as answer]:
-                session: dict[str, Any] = answer.json()
-                return session
-            case [httpx.Response() as answer]:
-                raise LiveFailed(f"the session was refused: {answer.text[:200]}")
-        raise LiveFailed(f"the service does not answer: {answers}")
+        try:
+            await self._make(ask())
+        except httpx.HTTPError as error:
+            raise LiveFailed(f"the service does not answer: {type(error).__name__}") from None
+        (answer,) = answers
+        if answer.status_code != 201:
+            raise LiveFailed(f"the session was refused: {self.shown(answer.text)}")
+        return fields(answer.text)
+
+    async def _make(self, asking: Coroutine[Any, Any, None]) -> None:
+        """Wait for something that costs money. It outlives who waits: its answer ends it."""
+        making = self._tasks.spawn("make", asking)
+        self._making.add(making)
+        await asyncio.wait({making})
+        self._making.discard(making)
+        await making
 
     async def _is_ours(self, conversation_id: str) -> None:
         """Look at a conversation of the service with our own key. Raises LiveFailed."""
@@ -142,19 +156,26 @@ class Bench:
         """Ask Tavus for a conversation; returns status, text and the id if there is one."""
         path = AudioPathName(self.settings.audio_path)
         wish = {**self.cast(path), "conversation_name": self.name, **body}
-        status, text = await self.tavus.ask("POST", "/conversations", wish)
-        conversation_id = fields(text).get("conversation_id")
-        if not isinstance(conversation_id, str):
-            return status, text, None
-        self.made.append(conversation_id)
-        return status, text, conversation_id
+        answers: list[tuple[int, str, str | None]] = []
+
+        async def ask() -> None:
+            status, text = await self.tavus.ask("POST", "/conversations", wish)
+            conversation_id = fields(text).get("conversation_id")
+            if isinstance(conversation_id, str):
+                self.made.append(conversation_id)
+                answers.append((status, text, conversation_id))
+            else:
+                answers.append((status, text, None))
+
+        await self._make(ask())
+        return answers[0]
 
     # --- the end
 
     async def close(self) -> None:
         """End every conversation of this test, and wait until Tavus says so."""
-        if self._creating:
-            await asyncio.wait(self._creating)
+        if self._making:
+            await asyncio.wait(self._making)
         await self._delete_sessions()
         await self._tasks.close()
         with suppress(TavusError):
@@ -184,15 +205,14 @@ class Bench:
         ]
 
     async def _ended(self, conversation_id: str) -> bool:
+        """End a conversation; whether Tavus then shows it as over."""
         for attempt in range(ENDS):
-            try:
+            if attempt:
+                await self.clock.sleep_until(self.clock.now() + END_PAUSE_NS)
+            with suppress(TavusError):
                 await self.tavus.end(conversation_id)
-            except TavusError:
-                if attempt < ENDS - 1:
-                    pause = int(END_PAUSE_S * NS_PER_S)
-                    await self.clock.sleep_until(self.clock.now() + pause)
-            else:
-                return True
+                if (await self.tavus.get(conversation_id)).over:
+                    return True
         return False
 
 

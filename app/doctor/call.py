@@ -68,15 +68,18 @@ class Call:
         """Take what is told until the stream ends."""
         try:
             async for text in self._socket:
-                message: dict[str, Any] = json.loads(text)
-                self.told.append(Told(self._clock.now(), len(self.told), message))
-                self._news.set()
+                self.take(json.loads(text))
         except ConnectionClosed:
             pass  # whoever waits sees that nothing more comes
         self._is_closed = True
         self._news.set()
 
     # --- what is told
+
+    def take(self, message: dict[str, Any]) -> None:
+        """Note a message, for whoever waits for it."""
+        self.told.append(Told(self._clock.now(), len(self.told), message))
+        self._news.set()
 
     @property
     def now_told(self) -> int:

@@ -22,6 +22,8 @@ class Experiment:
     question: str
     hypothesis: str
     steps: tuple[str, ...]
+    audible: bool = False
+    """Whether somebody in the room can hear what it does."""
 
 
 @dataclass(slots=True)

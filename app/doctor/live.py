@@ -14,11 +14,13 @@ import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 import httpx
 from rich.console import Console
 
 from app.core.spec import AudioPathName
+from app.doctor import asked_absence as absence
 from app.doctor import asked_rest as rest
 from app.doctor import asked_room as room
 from app.doctor.bench import Bench
@@ -85,7 +87,7 @@ def _tavus_url(wish: LiveWish, settings: Settings) -> str:
 
 
 def _warning(wish: LiveWish) -> str:
-    minutes = (TALK_S + 2 * (wish.absent_s + rest.grace_s(wish.absent_s)) + 59) // 60
+    minutes = (TALK_S + 2 * (wish.absent_s + absence.grace_s(wish.absent_s)) + 59) // 60
     return (
         f"This makes {CONVERSATIONS} conversations at Tavus, one after another, about {minutes} "
         "minutes in all. They cost what conversations cost."
@@ -156,11 +158,15 @@ class LiveTest:
         await self._ask_in_call(
             AudioPathName.TRACK, (room.TRACK, room.ask_track), (room.PAUSE, room.ask_pause)
         )
-        await self._ask(rest.NOBODY, partial(rest.ask_nobody, bench, absent_s=absent_s))
-        await self._ask(rest.ONLY_US, partial(rest.ask_only_us, bench, absent_s=absent_s))
+        await self._ask(absence.NOBODY, partial(absence.ask_nobody, bench, absent_s=absent_s))
+        await self._ask_in_call(
+            AudioPathName(bench.settings.audio_path),
+            (absence.ONLY_US, partial(absence.ask_only_us, absent_s=absent_s)),
+            **absence.wish(absent_s),
+        )
 
     async def _ask_in_call(
-        self, path: AudioPathName, *asked: tuple[Experiment, Ask], **wish: int
+        self, path: AudioPathName, *asked: tuple[Experiment, Ask], **wish: Any
     ) -> None:
         """Ask several things in one conversation."""
         open_questions = list(asked)
@@ -168,21 +174,18 @@ class LiveTest:
             async with self._bench.call(path, **wish) as call:
                 self._room = call.session["room"]
                 await call.until_ready()
-                url = call.session["conversation_url"]
-                await self._person.tells(f"Open {url} to listen; Enter when you are there:")
+                if any(experiment.audible for experiment, _ in asked):
+                    url = call.session["conversation_url"]
+                    await self._person.tells(f"Open {url} to listen; Enter when you are there:")
                 while open_questions:
                     experiment, ask = open_questions.pop(0)
-                    await self._ask(experiment, partial(ask, call), listens=True)
+                    await self._ask(experiment, partial(ask, call))
         except (LiveFailed, TavusError) as failed:
             for experiment, _ in open_questions:
                 await self._ask(experiment, partial(_never, failed))
 
     async def _ask(
-        self,
-        experiment: Experiment,
-        carry_out: Callable[[Result], Awaitable[str]],
-        *,
-        listens: bool = False,
+        self, experiment: Experiment, carry_out: Callable[[Result], Awaitable[str]]
     ) -> None:
         self._console.print(experiment.question, style="bold", markup=False)
         result = Result(experiment)
@@ -190,7 +193,7 @@ class LiveTest:
         await conduct(result, carry_out)
         for seen in result.seen:
             self._console.print(f"  saw  {seen}", markup=False)
-        if listens:
+        if experiment.audible and result.seen:
             result.heard = await self._person.tells("  What did you hear? (Enter: nothing to say)")
         self._console.print(f"  =>   {result.verdict}", markup=False)
 

@@ -109,10 +109,11 @@ class TavusApi:
     async def ask(self, method: str, path: str, body: object = None) -> tuple[int, str]:
         """Send any request and return the answer's status and text, for who examines Tavus itself.
 
-        Raises ``TavusUnavailable`` or ``TavusTimeout`` when none came.
+        The text is as it came: it may repeat the key. Raises ``TavusUnavailable`` or
+        ``TavusTimeout`` when there was no answer.
         """
         response = await self._send(method, path, body)
-        return response.status_code, response.text.replace(self._key, "[key]")
+        return response.status_code, response.text
 
     async def _call(
         self,

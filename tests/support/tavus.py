@@ -32,6 +32,11 @@ class FakeTavus:
     """Taken, one a request, instead of the true answer; an exception is raised in the client."""
     personas: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What is shown of a persona besides its name; without an entry it is a plain echo persona."""
+    missing: set[str] = field(default_factory=set)
+    """Personas that are not there."""
+    broken: set[str] = field(default_factory=set)
+    """Personas that Tavus fails to show."""
+    replica_status: str = "completed"
     hold: asyncio.Event | None = None
     """While set and not fired, no request is answered."""
 
@@ -125,6 +130,10 @@ class FakeTavus:
         async def get(request: Request) -> Response:
             pal_id = request.path_params["pal_id"]
             planned = await self._planned(request)
+            if planned is None and pal_id in self.missing:
+                return _message(f"Invalid {word}_uuid", HTTPStatus.NOT_FOUND)
+            if planned is None and pal_id in self.broken:
+                return Response(status_code=HTTPStatus.BAD_GATEWAY)
             shown = self.personas.get(pal_id, {"pipeline_mode": "echo"})
             return planned or JSONResponse({f"{word}_name": pal_id, **shown})
 
@@ -136,7 +145,8 @@ class FakeTavus:
             face_id = request.path_params["face_id"]
             if planned is None and not face_id.startswith("r"):
                 return _message(f"Invalid {word}_uuid", HTTPStatus.NOT_FOUND)
-            return planned or JSONResponse({f"{word}_id": face_id, f"{word}_name": "Anna"})
+            row = {f"{word}_id": face_id, f"{word}_name": "Anna", "status": self.replica_status}
+            return planned or JSONResponse(row)
 
         return get
 
