@@ -8,7 +8,7 @@ from typing import Any
 from app.core.persona import STOCK_PERSONAS
 from app.core.spec import AudioPathName
 from app.doctor.bench import Bench, fields
-from app.doctor.experiment import NOT_SETTLED, Experiment, LiveFailed, Result
+from app.doctor.experiment import Experiment, LiveFailed, Result
 
 PERSONAS = Experiment(
     "What type has a persona's microphone setting, and does the stock persona for tracks live?",
@@ -68,7 +68,7 @@ async def ask_daily_room(bench: Bench, result: Result) -> str:
         result.saw(f"`{json.dumps(value)}`: {status} `{bench.shown(text)}`")
         refused.append(status >= 400)
     if not any(refused):
-        return f"{NOT_SETTLED}: Tavus takes anything without a word"
+        raise LiveFailed("Tavus takes anything without a word")
     return "Tavus refuses a wrong shape; its words are above"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.core.tavus import ReplicaStarted, ReplicaStopped
 from app.doctor.call import Call
-from app.doctor.experiment import NOT_SETTLED, Experiment, LiveFailed, Result
+from app.doctor.experiment import Experiment, LiveFailed, Result
 from app.doctor.sound import hum
 
 START_S = 15.0
@@ -113,7 +113,7 @@ async def ask_done(call: Call, result: Result, done_as: str) -> str:
     )
     result.saw(f"{len(call.speaking(since))} speaking events; latency {done['latency']}")
     if done["source"] != "replica":
-        return f"{NOT_SETTLED}: Tavus told nothing of it; try the other BRIDGE_ECHO_DONE"
+        raise LiveFailed("Tavus told nothing of it; try the other BRIDGE_ECHO_DONE")
     whole = done["played_ms"] >= done["received_ms"] - 100
     return f"{'yes' if whole else 'no: the end is missing'}, with `done` as {done_as}"
 
@@ -148,8 +148,7 @@ async def ask_queued(call: Call, result: Result) -> str:
     asked = await call.interrupt()
     stopped = await call.until_stopped(SILENT_S, since=since)
     if stopped is None:
-        result.saw(f"no stop was told within {SILENT_S:g} s of the interrupt")
-        return f"{NOT_SETTLED}: Tavus does not say that it stopped; ask your ears"
+        raise LiveFailed("Tavus does not say that it stopped: ask your ears")
     result.saw(f"silent {_ms(asked, stopped.at)} ms after the interrupt")
     again = await _again(call, stopped.number)
     result.saw("it spoke again" if again else f"nothing more within {AGAIN_S:g} s")

@@ -168,7 +168,10 @@ def test_configured_is_what_a_session_gets() -> None:
     """A session that names nobody gets these; in Daily rooms there is no stock replica."""
     stock = stock_persona(AudioPathName.TRACK)
     daily = settings_with(tavus_api_key="k", audio_path="track")
-    sandbox = settings_with(tavus_pal_id="p1")
+    sandbox = settings_with()
 
     assert (None, stock) == configured(daily)
-    assert (NamedId("replica_id", "r4067604db72"), NamedId("pal_id", "p1")) == configured(sandbox)
+    assert (
+        NamedId("replica_id", "r4067604db72"),
+        NamedId("persona_id", "pipecat0"),
+    ) == configured(sandbox)

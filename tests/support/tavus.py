@@ -32,6 +32,8 @@ class FakeTavus:
     """Taken, one a request, instead of the true answer; an exception is raised in the client."""
     personas: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What is shown of a persona besides its name; without an entry it is a plain echo persona."""
+    overrule: dict[str, Any] = field(default_factory=dict)
+    """What every new persona is, whatever was asked for."""
     missing: set[str] = field(default_factory=set)
     """Personas that are not there."""
     broken: set[str] = field(default_factory=set)
@@ -123,7 +125,7 @@ class FakeTavus:
         word = request.url.path.rpartition("/")[2].removesuffix("s")
         pal_id = f"p{len(self.personas) + 1:06}"
         if planned is None:
-            self.personas[pal_id] = await request.json()
+            self.personas[pal_id] = {**await request.json(), **self.overrule}
         return planned or JSONResponse({f"{word}_id": pal_id})
 
     def _persona(self, word: str) -> Handler:
