@@ -74,7 +74,10 @@ def _section(result: Result) -> str:
 
 def _left(made: Sequence[str], left: Sequence[str]) -> str:
     if not left:
-        return f"Nothing: {len(made)} conversations were made, and Tavus says that all have ended."
+        return (
+            f"Nothing: of {len(made)} conversations, those in test mode included, Tavus says that "
+            "all have ended."
+        )
     listed = "\n".join(f"- `{conversation_id}`" for conversation_id in left)
     return f"**These may still run and cost money; end them in Tavus's portal:**\n\n{listed}"
 

@@ -34,7 +34,9 @@ def test_report_holds_everything() -> None:
     assert "1. Look.\n2. Look again." in report
     assert "- a\n- a b" in report
     assert "**Heard in the room.** a hum\n\n**Verdict.** b" in report
-    assert "1 conversations were made, and Tavus says that all have ended" in report
+    assert (
+        "of 1 conversations, those in test mode included, Tavus says that all have ended" in report
+    )
     assert not [question for question, why in NOT_ASKED if f"| {question} | {why} |" not in report]
 
 
