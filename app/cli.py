@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from app import logs
+from app.doctor.wish import Wish as DoctorWish
+from app.doctor.wish import add_arguments as add_doctor_arguments
 from app.settings import SandboxSettings, Settings
 from app.speak.wish import Wish, add_arguments
 
@@ -88,6 +90,15 @@ def _parser() -> argparse.ArgumentParser:
     add_arguments(speak)
     speak.set_defaults(run=_speak)
 
+    doctor = commands.add_parser(
+        "doctor",
+        help="check the settings, Tavus and Daily, and say what to do",
+        epilog="Exit codes: 0 when nothing is wrong, 1 when something is, 2 for wrong use; "
+        "128 + N when signal N ended a live test.",
+    )
+    add_doctor_arguments(doctor)
+    doctor.set_defaults(run=_doctor)
+
     openapi = commands.add_parser("openapi", help="write openapi/openapi.json")
     openapi.add_argument("--check", action="store_true", help="only say whether it is current")
     openapi.set_defaults(run=_openapi)
@@ -124,6 +135,19 @@ def _speak(args: argparse.Namespace) -> int:
     from app.speak.speaking import run  # noqa: PLC0415  # only this command needs a client
 
     return run(Wish.of(args))
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from app.doctor import command  # noqa: PLC0415  # only this command needs a client
+
+    wish = DoctorWish.of(args)
+    try:
+        settings = load(Settings)
+    except WrongSettings as error:
+        if wish.live is not None or wish.create_persona:
+            raise
+        return command.run_without_settings(wish, error.lines)
+    return command.run(wish, settings)
 
 
 def _openapi(args: argparse.Namespace) -> int:

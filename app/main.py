@@ -17,6 +17,7 @@ from app.api.guard import Guard
 from app.api.problems import install_problems
 from app.core.callbacks import Callbacks
 from app.core.events import ConversationCreated
+from app.doctor.account import examine_account
 from app.errors import CannotStart
 from app.runtime.bills import Bills
 from app.runtime.clock import NS_PER_S, Clock, SystemClock
@@ -34,9 +35,6 @@ log = logging.getLogger(__name__)
 
 BOT_NAME = "Avatar Bridge"
 """How we are called in the room."""
-
-SANDBOX_KEY = "sandbox"
-"""The sandbox takes any key when it was given none."""
 
 LOOP_PERIOD_NS = NS_PER_S // 4
 """How often the event loop's delay is measured."""
@@ -78,6 +76,7 @@ def create_app(
                 app.state.registry = registry
                 app.state.sandbox = _sandbox_proxy(client, settings)
                 own.spawn("measure the event loop", _measure_loop(clock, metrics))
+                own.spawn("examine the account", _examine(tavus, settings))
                 try:
                     yield
                 finally:
@@ -103,13 +102,10 @@ def create_app(
 
 
 def _tavus(client: httpx.AsyncClient, settings: Settings, metrics: Metrics) -> TavusApi:
-    key = settings.tavus_api_key or (
-        settings.sandbox_api_key if settings.room_kind is RoomKind.SANDBOX else None
-    )
     return TavusApi(
         client,
         settings.tavus_base_url or BASE_URL,
-        key.get_secret_value() if key else SANDBOX_KEY,
+        settings.tavus_key,
         settings.tavus_timeout_s,
         report=metrics.tavus_called,
     )
@@ -156,6 +152,14 @@ async def _measure_loop(clock: Clock, metrics: Metrics) -> None:
         await clock.sleep_until(due)
         metrics.loop_delayed(clock.now() - due)
         metrics.tasks_counted(len(asyncio.all_tasks()))
+
+
+async def _examine(tavus: TavusApi, settings: Settings) -> None:
+    """Look whether sessions can work at all; they may be created meanwhile."""
+    findings = await examine_account(tavus, settings)
+    trouble = [f"{bad.check}: {bad.found}; {bad.advice}" for bad in findings if bad.advice]
+    if trouble:
+        log.warning("sessions may fail (avatar-bridge doctor tells more): %s", " | ".join(trouble))
 
 
 def _report(name: str, error: BaseException) -> None:

@@ -182,6 +182,14 @@ class Settings(SandboxSettings):
         return RoomKind.DAILY if self.tavus_api_key else RoomKind.SANDBOX
 
     @property
+    def tavus_key(self) -> str:
+        """What Tavus, or the sandbox in its place, is shown; a sandbox may take any key."""
+        key = self.tavus_api_key or (
+            self.sandbox_api_key if self.room_kind is RoomKind.SANDBOX else None
+        )
+        return key.get_secret_value() if key else "sandbox"
+
+    @property
     def session_limit(self) -> int:
         """The most sessions at once."""
         if self.max_sessions is not None:

@@ -42,6 +42,7 @@ UNTESTED = {
     "app.asyncapi_examples": "data, held against the schemas by tests/test_asyncapi.py",
     "app.core.commands": "names and fields only",
     "app.core.spec": "names and fields only",
+    "app.doctor.not_asked": "text, printed by tests/doctor/test_live_report.py",
     "app.runtime.resources": "names and fields only",
     "app.runtime.room": "a Protocol; its implementations are tested",
 }

@@ -119,5 +119,18 @@ def test_taken_port_is_one_clear_line_and_exit_1(tmp_path: Path) -> None:
     assert f"cannot listen on 127.0.0.1 port {port}: Address already in use\n" in served.stderr
 
 
+def test_doctor_examines_what_serve_would_start_with(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wrong settings are findings of a check-up, and wrong use of what needs them right."""
+    monkeypatch.setenv("BRIDGE_PORT", "many")
+
+    assert 1 == main(["doctor"])
+    assert "wrong    settings        BRIDGE_PORT: " in capsys.readouterr().out
+    assert 2 == main(["doctor", "--create-persona"])
+    assert "avatar-bridge: BRIDGE_PORT: " in capsys.readouterr().err
+    assert 2 == main(["doctor", "--live", "report.md"])
+
+
 def _root() -> str:
     return str(Path(__file__).resolve().parents[1])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 
@@ -152,3 +153,38 @@ async def test_folder_is_opened_where_nobody_did(tmp_path: Path) -> None:
 
     Journal.open(tmp_path).close()
     world.journal.close()
+
+
+async def test_account_is_looked_at_when_the_service_starts(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A persona that cannot work is one warning with what to do, and costs nothing."""
+    world = World(tavus_persona_id="p1", tavus_replica_id="r1")
+    world.tavus.personas["p1"] = {"pipeline_mode": "full"}
+    async with served(world):
+        await settle()
+    warnings = [line for line in caplog.messages if line.startswith("sessions may fail")]
+
+    assert 1 == len(warnings)
+    assert "persona: p1: its pipeline_mode is full" in warnings[0]
+    assert "--create-persona" in warnings[0]
+    assert [] == [request for request in world.tavus.requests if request[0] != "GET"]
+
+
+async def test_account_in_order_is_not_worth_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    """The service starts in silence."""
+    async with served(World()):
+        await settle()
+
+    assert [] == caplog.messages
+
+
+async def test_start_does_not_wait_for_tavus() -> None:
+    """A Tavus that never answers keeps neither the start nor the end waiting."""
+    world = World()
+    world.tavus.hold = asyncio.Event()
+    async with served(world) as app:
+        await settle()
+
+        assert 1 == len(world.tavus.requests)
+        assert not app.state.registry.draining

@@ -232,3 +232,17 @@ def test_a_host_for_all_needs_a_key() -> None:
 def test_lead_is_counted_in_samples() -> None:
     """24 samples a millisecond."""
     assert 36_000 == settings_with(lead_ms=1500).lead_samples
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({}, "sandbox"),
+        ({"sandbox_api_key": "s"}, "s"),
+        ({"tavus_api_key": "t"}, "t"),
+        ({"tavus_api_key": "t", "sandbox_api_key": "s", "room": "sandbox"}, "t"),
+    ],
+)
+def test_tavus_is_shown_the_key_that_fits(settings: dict[str, str], key: str) -> None:
+    """A sandbox takes its own key or, without one, any."""
+    assert key == settings_with(**settings).tavus_key

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from app.core.pcm import SAMPLE_RATE
+from app.core.persona import STOCK_PERSONAS
 from app.core.spec import AudioPathName, NamedId, SessionSpec, SessionView
 from app.errors import InvalidRequest
 from app.settings import RoomKind, Settings
@@ -30,9 +31,6 @@ TRACK_LEAD_MS = 40
 
 STOCK_REPLICA = "r4067604db72"
 """A stock replica of Tavus, which the sandbox knows too."""
-
-STOCK_PERSONAS = {AudioPathName.ECHO: "pipecat0", AudioPathName.TRACK: "pipecat-stream"}
-"""Tavus's stock personas that speak what they are sent, by the way they take audio."""
 
 IdName = Literal["replica_id", "face_id", "persona_id", "pal_id"]
 TavusId = Annotated[str, StringConstraints(min_length=1, max_length=128)]

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import httpx
 
 from app.core.events import ConversationCreated
+from app.core.spec import NamedId
 from app.core.tavus import ConversationPage, error_for, parse_conversation, parse_page
 from app.errors import BridgeError, TavusTimeout, TavusUnavailable, TavusUnreachable
 
@@ -84,17 +85,42 @@ class TavusApi:
         # A second end is a 400 or a 404: sources disagree, and no body ever asks for a change.
         await self._call("end", "POST", path, also_good=_GONE)
 
-    async def persona(self, persona_id: str) -> dict[str, Any]:
-        """Read a persona (PAL) as Tavus writes it."""
-        path = f"/personas/{quote(persona_id, safe='')}"
-        body = _json(await self._call("persona", "GET", path))
-        if not isinstance(body, dict):
-            raise TavusUnavailable("Tavus answered with something else than a persona")
-        return body
+    async def persona(self, pal: NamedId) -> dict[str, Any]:
+        """Read a persona (PAL) as Tavus writes it, in the words of its name."""
+        path = f"/{_word(pal)}s/{quote(pal.value, safe='')}"
+        return _object(await self._call("persona", "GET", path), "a persona")
+
+    async def replica(self, face: NamedId) -> dict[str, Any]:
+        """Read a replica (face) as Tavus writes it, in the words of its name."""
+        path = f"/{_word(face)}s/{quote(face.value, safe='')}"
+        return _object(await self._call("replica", "GET", path), "a replica")
+
+    async def create_persona(self, body: dict[str, Any]) -> NamedId:
+        """Make a persona from ``core.persona.echo_persona``. Costs nothing.
+
+        Raises ``TavusTimeout`` when one may exist whose id is not known.
+        """
+        name: Literal["pal_id", "persona_id"] = "pal_id" if "pal_name" in body else "persona_id"
+        path = "/pals" if name == "pal_id" else "/personas"
+        answer = _json(await self._call("create persona", "POST", path, json=body))
+        fields = answer if isinstance(answer, dict) else {}
+        persona_id = fields.get(name)
+        if not isinstance(persona_id, str) or not persona_id:
+            raise TavusTimeout("Tavus answered without the persona's id; it may exist")
+        return NamedId(name, persona_id)
 
     async def ping(self) -> None:
         """Raise a ``TavusError`` unless Tavus answers and takes the key. Costs nothing."""
         await self._call("ping", "GET", "/conversations?limit=1")
+
+    async def ask(self, method: str, path: str, body: object = None) -> tuple[int, str]:
+        """Send any request and return the answer's status and text, for who examines Tavus itself.
+
+        The text is as it came: it may repeat the key. Raises ``TavusUnavailable`` or
+        ``TavusTimeout`` when there was no answer.
+        """
+        response = await self._send(method, path, body)
+        return response.status_code, response.text
 
     async def _call(
         self,
@@ -139,6 +165,18 @@ class TavusApi:
             raise TavusTimeout(
                 f"The connection was lost before the answer came ({type(error).__name__})"
             ) from error
+
+
+def _word(named: NamedId) -> str:
+    """Return the collection's word: ``persona`` of ``persona_id``."""
+    return named.name.removesuffix("_id")
+
+
+def _object(response: httpx.Response, what: str) -> dict[str, Any]:
+    body = _json(response)
+    if not isinstance(body, dict):
+        raise TavusUnavailable(f"Tavus answered with something else than {what}")
+    return body
 
 
 def _json(response: httpx.Response) -> object:

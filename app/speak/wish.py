@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Name all arguments. Parsing opens the audio; wrong ones end with code 2, as usual."""
     add = parser.add_argument
     add("source", type=_source, metavar="FILE.wav", help="what to speak; - for standard input")
-    add("--url", type=_url, default="http://127.0.0.1:8080", help="default: %(default)s")
+    add("--url", type=service_url, default="http://127.0.0.1:8080", help="default: %(default)s")
     add("--api-key", metavar="KEY", help="better in the environment, as BRIDGE_API_KEY")
     add(
         "--format",
@@ -86,7 +86,8 @@ def _source(name: str) -> Source:
         raise argparse.ArgumentTypeError(f"{name}: {error.strerror}") from None
 
 
-def _url(text: str) -> str:
+def service_url(text: str) -> str:
+    """Read the address of a service. Raises ArgumentTypeError."""
     if not text.startswith(("http://", "https://")):
         raise argparse.ArgumentTypeError("must start with http:// or https://")
     return text.rstrip("/")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import Literal
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from app import errors
 from app.core.events import ConversationCreated
+from app.core.spec import NamedId
 from app.runtime.tavus_api import TavusApi
 from tests.support.tavus import BASE_URL, KEY, FakeTavus
 
@@ -139,15 +141,61 @@ async def test_retry_after_is_read(header: str, expected: int | None) -> None:
     assert expected == caught.value.retry_after_ms
 
 
-async def test_a_persona_is_read() -> None:
-    """The persona comes as Tavus writes it; an answer that is none is Tavus's failure."""
+@pytest.mark.parametrize("word", ["persona", "pal"])
+async def test_a_persona_is_read(word: Literal["persona", "pal"]) -> None:
+    """It comes as Tavus writes it under either name; an answer that is none is Tavus's failure."""
     tavus = FakeTavus()
-    persona = await api(tavus).persona("pipecat0")
+    named = NamedId("persona_id" if word == "persona" else "pal_id", "pipecat0")
+    persona = await api(tavus).persona(named)
     tavus.next_answers.append(JSONResponse([]))
 
-    assert {"persona_name": "pipecat0", "pipeline_mode": "echo"} == persona
+    assert {f"{word}_name": "pipecat0", "pipeline_mode": "echo"} == persona
+    assert ("GET", f"/v2/{word}s/pipecat0", None) == tavus.requests[0]
     with pytest.raises(errors.TavusUnavailable):
-        await api(tavus).persona("pipecat0")
+        await api(tavus).persona(named)
+
+
+async def test_a_replica_is_read() -> None:
+    """A replica comes as Tavus writes it; one that does not exist is rejected."""
+    tavus = FakeTavus()
+    replica = await api(tavus).replica(NamedId("replica_id", "r1"))
+    face = await api(tavus).replica(NamedId("face_id", "r1"))
+
+    assert ("r1", "Anna") == (replica["replica_id"], replica["replica_name"])
+    assert ("r1", "Anna") == (face["face_id"], face["face_name"])
+    with pytest.raises(errors.TavusRejected):
+        await api(tavus).replica(NamedId("face_id", "nobody"))
+
+
+async def test_a_persona_is_made() -> None:
+    """It is made in the words of the body; one whose id does not come back may exist."""
+    tavus = FakeTavus()
+    persona = await api(tavus).create_persona({"persona_name": "E", "pipeline_mode": "echo"})
+    pal = await api(tavus).create_persona({"pal_name": "E", "pipeline_mode": "echo"})
+    tavus.next_answers.append(JSONResponse({"pal_id": 5}))
+
+    assert (NamedId("persona_id", "p000001"), NamedId("pal_id", "p000002")) == (persona, pal)
+    assert [
+        ("POST", "/v2/personas", {"persona_name": "E", "pipeline_mode": "echo"}),
+        ("POST", "/v2/pals", {"pal_name": "E", "pipeline_mode": "echo"}),
+    ] == tavus.requests
+    with pytest.raises(errors.TavusTimeout):
+        await api(tavus).create_persona({"pal_name": "E"})
+
+
+async def test_any_request_can_be_asked() -> None:
+    """Status and text come as they are, whatever they mean."""
+    tavus = FakeTavus()
+    created = await api(tavus).ask("POST", "/conversations", {"test_mode": True})
+    tavus.next_answers.append(PlainTextResponse("slow down", 429))
+    refused = await api(tavus).ask("GET", "/conversations")
+    tavus.next_answers.append(httpx.ConnectError("down"))
+
+    assert 200 == created[0]
+    assert "c000001" in created[1]
+    assert (429, "slow down") == refused
+    with pytest.raises(errors.TavusUnavailable):
+        await api(tavus).ask("GET", "/conversations")
 
 
 async def test_a_ping_asks_without_making_anything() -> None:

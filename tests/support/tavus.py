@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -13,6 +14,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+Handler = Callable[[Request], Awaitable[Response]]
 
 BASE_URL = "http://tavus.test/v2"
 KEY = "tavus-key"
@@ -29,6 +32,15 @@ class FakeTavus:
     """Taken, one a request, instead of the true answer; an exception is raised in the client."""
     lose_answers: bool = False
     """Conversations are made, but nobody hears of it."""
+    personas: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What is shown of a persona besides its name; without an entry it is a plain echo persona."""
+    overrule: dict[str, Any] = field(default_factory=dict)
+    """What every new persona is, whatever was asked for."""
+    missing: set[str] = field(default_factory=set)
+    """Personas that are not there."""
+    broken: set[str] = field(default_factory=set)
+    """Personas that Tavus fails to show."""
+    replica_status: str = "completed"
     hold: asyncio.Event | None = None
     """While set and not fired, no request is answered."""
 
@@ -40,7 +52,12 @@ class FakeTavus:
                 Route("/v2/conversations", self._list, methods=["GET"]),
                 Route("/v2/conversations/{conversation_id}", self._get, methods=["GET"]),
                 Route("/v2/conversations/{conversation_id}/end", self._end, methods=["POST"]),
-                Route("/v2/personas/{persona_id}", self._persona, methods=["GET"]),
+                Route("/v2/personas", self._create_persona, methods=["POST"]),
+                Route("/v2/pals", self._create_persona, methods=["POST"]),
+                Route("/v2/personas/{pal_id}", self._persona("persona"), methods=["GET"]),
+                Route("/v2/pals/{pal_id}", self._persona("pal"), methods=["GET"]),
+                Route("/v2/replicas/{face_id}", self._replica("replica"), methods=["GET"]),
+                Route("/v2/faces/{face_id}", self._replica("face"), methods=["GET"]),
             ]
         )
         return httpx.AsyncClient(transport=httpx.ASGITransport(app))
@@ -96,7 +113,11 @@ class FakeTavus:
     async def _list(self, request: Request) -> Response:
         query = request.query_params
         planned = await self._planned(request)
-        status, limit, page = query.get("status"), int(query["limit"]), int(query.get("page", "1"))
+        status, limit, page = (
+            query.get("status"),
+            int(query.get("limit", "10")),
+            int(query.get("page", "1")),
+        )
         rows = [row for row in self.conversations.values() if status in {None, row["status"]}]
         shown = rows[(page - 1) * limit : page * limit]
         return planned or JSONResponse({"data": shown, "total_count": len(rows)})
@@ -118,11 +139,37 @@ class FakeTavus:
         row["status"] = "ended"
         return Response()
 
-    async def _persona(self, request: Request) -> Response:
+    async def _create_persona(self, request: Request) -> Response:
         planned = await self._planned(request)
-        return planned or JSONResponse(
-            {"persona_name": request.path_params["persona_id"], "pipeline_mode": "echo"}
-        )
+        word = request.url.path.rpartition("/")[2].removesuffix("s")
+        pal_id = f"p{len(self.personas) + 1:06}"
+        if planned is None:
+            self.personas[pal_id] = {**await request.json(), **self.overrule}
+        return planned or JSONResponse({f"{word}_id": pal_id})
+
+    def _persona(self, word: str) -> Handler:
+        async def get(request: Request) -> Response:
+            pal_id = request.path_params["pal_id"]
+            planned = await self._planned(request)
+            if planned is None and pal_id in self.missing:
+                return _message(f"Invalid {word}_uuid", HTTPStatus.NOT_FOUND)
+            if planned is None and pal_id in self.broken:
+                return Response(status_code=HTTPStatus.BAD_GATEWAY)
+            shown = self.personas.get(pal_id, {"pipeline_mode": "echo"})
+            return planned or JSONResponse({f"{word}_name": pal_id, **shown})
+
+        return get
+
+    def _replica(self, word: str) -> Handler:
+        async def get(request: Request) -> Response:
+            planned = await self._planned(request)
+            face_id = request.path_params["face_id"]
+            if planned is None and not face_id.startswith("r"):
+                return _message(f"Invalid {word}_uuid", HTTPStatus.NOT_FOUND)
+            row = {f"{word}_id": face_id, f"{word}_name": "Anna", "status": self.replica_status}
+            return planned or JSONResponse(row)
+
+        return get
 
 
 def _message(text: str, status: HTTPStatus) -> Response:
