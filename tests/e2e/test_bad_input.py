@@ -183,7 +183,12 @@ WRONG: tuple[Wrong, ...] = (
         before=(start("a"), bytes(500 * 48)),
         done={"status": "failed", "code": "buffer_overflow", "received_ms": 500, "played_ms": 500},
     ),
-    Wrong("too_many_utterances", start(), before=QUEUED * (start(),), ready=False),
+    Wrong(
+        "too_many_utterances",
+        start(),
+        before=(start("held"), bytes(960), *((QUEUED - 1) * (start(),))),
+        ready=False,
+    ),
     Wrong(
         "too_many_marks",
         {"type": "mark", "name": "one more"},
