@@ -15,8 +15,6 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.core.pcm import SAMPLE_RATE
-
 
 class RoomKind(StrEnum):
     """Where replicas live."""
@@ -195,11 +193,6 @@ class Settings(SandboxSettings):
         if self.max_sessions is not None:
             return self.max_sessions
         return 10 if self.room_kind is RoomKind.DAILY else 100
-
-    @property
-    def lead_samples(self) -> int:
-        """``lead_ms`` in samples at 24 kHz."""
-        return self.lead_ms * SAMPLE_RATE // 1000
 
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})

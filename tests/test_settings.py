@@ -229,11 +229,6 @@ def test_a_host_for_all_needs_a_key() -> None:
     assert "0.0.0.0" == settings_with(host="0.0.0.0", api_keys="k").host
 
 
-def test_lead_is_counted_in_samples() -> None:
-    """24 samples a millisecond."""
-    assert 36_000 == settings_with(lead_ms=1500).lead_samples
-
-
 @pytest.mark.parametrize(
     ("settings", "key"),
     [
