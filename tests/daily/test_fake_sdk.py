@@ -194,6 +194,7 @@ def test_messages_and_requests_fare_as_wished(cloud: FakeCloud, visit: Visit) ->
     cloud.faults(
         messages={"echo": [None, "too bad", "never", "unconfirmed"]},
         request_errors={"update_publishing": "no", "remove_custom_audio_track": "never"},
+        request_s={"update_publishing": 0.2},
     )
     visit.call("join", URL)
     asked = [visit.ask("send_app_message", {"event_type": "echo", "n": n}) for n in range(5)]
@@ -204,7 +205,9 @@ def test_messages_and_requests_fare_as_wished(cloud: FakeCloud, visit: Visit) ->
     assert [None, "too bad", "never", "unconfirmed", None] == [
         entry["fate"] for entry in cloud.log("message", room="room")
     ]
+    began = time.monotonic()
     assert ["no"] == visit.call("update_publishing", {})
+    assert 0.2 <= time.monotonic() - began
     visit.ask("remove_custom_audio_track", "stream")
     assert [None] == visit.call("leave")
     visit.events("on_error")

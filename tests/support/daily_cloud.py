@@ -29,7 +29,8 @@ class FakeCloud:
     ``faults`` holds for what happens from then on:
 
     - ``join_s``: how long a join takes; ``join_error``: then it fails so; ``join_never``: it hangs
-    - ``leave_s``; ``request_errors``: method → error text, or "never" to let it hang unanswered
+    - ``request_s``: method → how long it takes, and all behind it waits
+    - ``request_errors``: method → error text, or "never" to leave it undone and unanswered
     - ``messages``: event_type → what becomes of a client's first, second, ... message of that
       type: None, an error text, "never" (lost, unanswered) or "unconfirmed" (taken, unanswered)
     - ``after_leave``: ``[method, *args]`` of each callback to come after ``leave`` has completed
