@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-from collections import deque
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -32,8 +31,9 @@ from app.core.events import (
     RoomFailed,
     RoomJoined,
 )
-from app.core.pcm import SAMPLE_BYTES, Chunk
+from app.core.pcm import Chunk
 from app.runtime.clock import NS_PER_S, Clock, Handle
+from app.runtime.credits import Credits, Frames
 from app.runtime.room import ReportFact
 from app.runtime.tasks import Tasks
 
@@ -61,55 +61,6 @@ MAX_BYTES = 1024 * 1024
 FRAME_HEADER = struct.Struct("!IH")
 
 
-class Credits:
-    """So many things may be under way; who wants more waits in line, or is sent away."""
-
-    def __init__(self, count: int) -> None:
-        """Have ``count`` free."""
-        self._free = count
-        self._line: deque[tuple[asyncio.Future[bool], bool]] = deque()
-        self._closed = False
-
-    async def take(self, *, audio: bool) -> bool:
-        """Wait for a free one and take it; False when sent away instead."""
-        if self._closed:
-            return False
-        if self._free and not self._line:
-            self._free -= 1
-            return True
-        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._line.append((turn, audio))
-        try:
-            return await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled() and turn.result():
-                self.give()
-            raise
-
-    def give(self) -> None:
-        """Free one: the first in line gets it."""
-        while self._line:
-            turn, _ = self._line.popleft()
-            if not turn.done():
-                turn.set_result(True)
-                return
-        self._free += 1
-
-    def send_away(self, *, audio_only: bool) -> None:
-        """Send away those who wait, or only those who wait with audio."""
-        line, self._line = self._line, deque()
-        for turn, audio in line:
-            if audio_only and not audio:
-                self._line.append((turn, audio))
-            elif not turn.done():
-                turn.set_result(False)
-
-    def close(self) -> None:
-        """Send everybody away, from now on too."""
-        self._closed = True
-        self.send_away(audio_only=False)
-
-
 class SandboxRoom:
     """Our participant in a sandbox room."""
 
@@ -134,12 +85,8 @@ class SandboxRoom:
         self._dead = False
         self._shut_down = False
         self._epoch = 0
-        self._consumed = 0
-        """Track samples known to have sounded."""
-        self._in_device: deque[tuple[int, int]] = deque()
-        """Epoch and samples of each frame handed over and not yet consumed."""
         self._messages = Credits(MESSAGES_AHEAD)
-        self._frames = Credits(FRAMES_AHEAD)
+        self._frames = Frames(FRAMES_AHEAD)
         self._message_ids = 0
         self._unconfirmed: dict[int, int] = {}
         """Message id → when it was handed over, ns; oldest first."""
@@ -191,7 +138,7 @@ class SandboxRoom:
             self._frames.give()
             return False
         frame = FRAME_HEADER.pack(epoch, chunk.silence) + chunk.pcm
-        self._in_device.append((epoch, len(chunk.pcm) // SAMPLE_BYTES))
+        self._frames.wrote(epoch, chunk.length)
         return await self._send(self._connection, frame)
 
     async def send_message(
@@ -222,7 +169,7 @@ class SandboxRoom:
         self._frames.send_away(audio_only=False)
         self._messages.send_away(audio_only=True)
         if self._gone or self._connection is None:
-            return self._consumed  # nothing reaches the device any more
+            return self._frames.consumed  # nothing reaches the device any more
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._clears.setdefault(epoch, []).append(answer)
         async with asyncio.timeout(CLEAR_TIMEOUT_S):
@@ -287,8 +234,11 @@ class SandboxRoom:
             case "sent":
                 self._confirm(operation["id"])
             case "refused":
+                self._messages.send_away(audio_only=True)  # nothing overtakes what was refused
                 if self._confirm(operation["id"]):
-                    self._report(MessageFailed(operation["id"], True, operation["reason"]))
+                    reason = operation["reason"]
+                    too_large = "larger than" in reason
+                    self._report(MessageFailed(operation["id"], True, reason, too_large))
             case "message":
                 self._take_message(operation["message"])
             case "cleared":
@@ -316,22 +266,11 @@ class SandboxRoom:
         self._report(AppMessageReceived(message, self._clock.now()))
 
     def _take_consumed(self, samples: int) -> None:
-        self._consumed += samples
-        self._in_device.popleft()
-        self._frames.give()
+        self._frames.played(samples)
         self._report(AudioConsumed(samples, self._clock.now()))
 
     def _take_cleared(self, epoch: int, samples: int) -> None:
-        """Take back the credit of the frames that the device dropped: they are never consumed."""
-        begun = samples - self._consumed
-        kept: deque[tuple[int, int]] = deque()
-        for frame_epoch, length in self._in_device:
-            if begun > 0 or frame_epoch >= epoch:
-                kept.append((frame_epoch, length))
-            else:
-                self._frames.give()
-            begun -= length
-        self._in_device = kept
+        self._frames.cleared(epoch, samples)
         for answer in self._clears.pop(epoch, []):
             if not answer.done():
                 answer.set_result(samples)
@@ -386,7 +325,7 @@ class SandboxRoom:
         for answers in self._clears.values():
             for answer in answers:
                 if not answer.done():
-                    answer.set_result(self._consumed)
+                    answer.set_result(self._frames.consumed)
         self._clears.clear()
         if self._joined is not None and not self._joined.done():
             self._joined.set_result(None)

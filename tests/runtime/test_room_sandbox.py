@@ -25,7 +25,7 @@ from app.core.events import (
 from app.core.pcm import Chunk
 from app.runtime.clock import Clock, SystemClock
 from app.runtime.room import Room
-from app.runtime.room_sandbox import CONFIRM_NS, Credits, SandboxRoom, link_url
+from app.runtime.room_sandbox import CONFIRM_NS, SandboxRoom, link_url
 from app.runtime.tasks import Tasks
 from tests.support.clock import FakeClock
 from tests.support.sandbox import echo_message, kinds, message, running_sandbox
@@ -486,22 +486,6 @@ async def test_leaving_while_joining_leaves_nothing_behind() -> None:
         await guest.close()
 
     assert [] == guest.facts
-
-
-async def test_a_cancelled_wait_keeps_no_credit() -> None:
-    """Whether it was still in line or had just been let through."""
-    credits_ = Credits(1)
-
-    assert await credits_.take(audio=True)
-    in_line, let_through = (asyncio.ensure_future(credits_.take(audio=True)) for _ in range(2))
-    await asyncio.sleep(0)
-    in_line.cancel()
-    await asyncio.sleep(0)
-    credits_.give()
-    let_through.cancel()
-    await asyncio.gather(in_line, let_through, return_exceptions=True)
-
-    assert await credits_.take(audio=True)
 
 
 @pytest.mark.parametrize(
