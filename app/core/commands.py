@@ -24,7 +24,7 @@ class CreateConversation:
 
 @dataclass(frozen=True, slots=True)
 class JoinRoom:
-    """Enter the conversation's room; answers with a fact."""
+    """Enter the conversation's room, the first time or again; answers with a fact."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,18 @@ class RoomFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class RoomLost:
+    """Our place in the room is gone, but the conversation may go on: it can be joined again."""
+
+    error: BridgeError
+    """Why."""
+    unanswered: tuple[int, ...] = ()
+    """Messages of which the room had not said what became of them."""
+    consumed: int = 0
+    """Track samples that the device played since joining."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaJoined:
     """The replica is there: by participant, or by ``system.replica_joined`` or ``_present``."""
 
@@ -145,6 +157,8 @@ class MessageFailed:
     definite: bool
     """The room said no; otherwise its completion never came."""
     reason: str
+    too_large: bool = False
+    """It said no because of the size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +197,7 @@ class LifetimeReached:
 RoomFact = (
     RoomJoined
     | RoomFailed
+    | RoomLost
     | ParticipantJoined
     | ParticipantLeft
     | AppMessageReceived

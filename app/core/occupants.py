@@ -12,11 +12,24 @@ class Occupants:
 
     def __init__(self) -> None:
         """Know nobody."""
-        self._people: set[str] = set()
+        self._people: dict[str, e.Participant] = {}
         self._replicas: set[str] = set()
         self._replica_seen = False
         self._replica_told = False
         self._numbers: dict[str, int] = {}
+
+    def lose_sight(self) -> None:
+        """We are out: whether the replica is there is to be learnt anew."""
+        self._replicas.clear()
+        self._replica_seen = self._replica_told = False
+
+    def entered(self, there: tuple[e.Participant, ...]) -> list[News]:
+        """We came in, or came back: these people are there and nobody else."""
+        names = {participant.participant_id for participant in there}
+        gone = [person for name, person in self._people.items() if name not in names]
+        news = [self.left(person) for person in gone]
+        news += [self.joined(participant) for participant in there]
+        return [item for item in news if item is not None]
 
     def joined(self, participant: e.Participant) -> News | None:
         """Somebody is there."""
@@ -27,7 +40,7 @@ class Occupants:
             return e.ReplicaJoined()
         if name in self._people:
             return None
-        self._people.add(name)
+        self._people[name] = participant
         self._numbers.setdefault(name, len(self._numbers) + 1)
         return e.ParticipantJoined(participant)
 
@@ -39,7 +52,7 @@ class Occupants:
             return None if self._replicas else e.ReplicaLeft()
         if name not in self._people:
             return None
-        self._people.remove(name)
+        del self._people[name]
         return e.ParticipantLeft(participant)
 
     def present(self) -> News | None:

@@ -96,3 +96,18 @@ class Chunk:
     """Samples of speech, at the front."""
     silence: int = 0
     """Samples of padding, at the end. They count in no position."""
+
+    @property
+    def length(self) -> int:
+        """Samples, padding included."""
+        return self.samples + self.silence
+
+    def split(self, length: int) -> tuple[Chunk, Chunk]:
+        """Cut it in two, the first ``length`` samples long."""
+        cut = length * SAMPLE_BYTES
+        speech = min(self.samples, length)
+        left = self.samples - speech
+        return (
+            Chunk(self.pcm[:cut], speech, length - speech),
+            Chunk(self.pcm[cut:], left, self.length - length - left),
+        )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from app.core import wire_out as out
 from app.core.pcm import Chunk, ms_to_samples, samples_to_ms
-from app.core.playout import Playout
+from app.core.playout import Playout, Queued
 from app.core.run import Run
 from app.core.speech import Speech
 from app.core.utterances import Utterance, Utterances
@@ -20,6 +20,9 @@ CLOSING_SILENCE = Chunk(bytes(ms_to_samples(40) * 2), 0, ms_to_samples(40))
 
 Pipecat ends its utterances in the same way.
 """
+
+SMALLEST = ms_to_samples(10)
+"""Samples; a room that refuses a chunk of this size refuses it for another reason."""
 
 START_BY_CLOCK_NS = 2_000_000_000
 """How long after the first hand-over a silent replica is taken to speak."""
@@ -35,6 +38,8 @@ class Delivery:
     chunk: Chunk
     done: bool = False
     """It ends the run: nothing waits behind it."""
+    tries: int = 0
+    """How often the room has refused it."""
 
 
 class Playback:
@@ -76,7 +81,7 @@ class Playback:
         if item is None:
             return None
         run = self._speech.open_run()
-        return Delivery(self._utterances.epoch, run, item.utterance, item.chunk)
+        return Delivery(self._utterances.epoch, run, item.utterance, item.chunk, tries=item.tries)
 
     def next_due(self, now: int) -> int | None:
         """When ``next`` has a chunk, in ns; None when only an event can bring that about."""
@@ -106,6 +111,37 @@ class Playback:
         if delivery.utterance is not None:
             delivery.utterance.take_back(delivery.chunk.samples)
 
+    def put_back(self, delivery: Delivery) -> None:
+        """The room did not take a chunk that ``next`` gave: it goes next, unless it was cut."""
+        utterance = delivery.utterance
+        is_stale = delivery.epoch != self._utterances.epoch
+        if utterance is not None and not is_stale and not utterance.done:
+            self._playout.put_back(Queued(utterance, delivery.chunk, delivery.tries))
+
+    def give_back(self, delivery: Delivery) -> None:
+        """The room lost the last chunk that it had taken, before anybody heard it: it goes next."""
+        utterance, chunk = delivery.utterance, delivery.chunk
+        self._speech.give_back(chunk.length)
+        if delivery.epoch != self._utterances.epoch or (utterance is not None and utterance.done):
+            self.lost(delivery)
+            return
+        delivery.run.give_back(utterance, chunk)
+        if utterance is not None:
+            utterance.give_back(chunk.samples)
+        self.put_back(delivery)
+
+    def renew(self) -> None:
+        """The room is lost, and all that it had was given back: the next is another one."""
+        self._speech.renew()
+
+    def refused(self, delivery: Delivery, *, too_large: bool) -> None:
+        """The room refused the last chunk that it had taken: it goes next, smaller if need be."""
+        if too_large:
+            self._playout.largest = max(SMALLEST, delivery.chunk.length // 2)
+        if delivery.utterance is None:
+            delivery.run.refusals += 1
+        self.give_back(replace(delivery, tries=delivery.tries + 1))
+
     def _close(self, now: int) -> Delivery | None:
         """End the run, unless the open utterance will go on in it."""
         run = self._speech.current()
@@ -116,7 +152,8 @@ class Playback:
         if not self._closing:
             run.close(now)
             return None
-        return Delivery(self._utterances.epoch, run, None, CLOSING_SILENCE, done=True)
+        epoch, tries = self._utterances.epoch, run.refusals
+        return Delivery(epoch, run, None, CLOSING_SILENCE, done=True, tries=tries)
 
     # --- what the replica and the device tell
 

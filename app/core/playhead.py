@@ -30,6 +30,10 @@ class Playhead:
         self.handed += samples
         self._start(now)
 
+    def take_back(self, samples: int) -> None:
+        """The player did not get its last ``samples`` after all; what it played it has played."""
+        self.handed = max(self._base, self.handed - samples)
+
     def close(self, now: int) -> None:
         """Announce that nothing follows: what waits plays without a full pre-buffer."""
         self._closed = True

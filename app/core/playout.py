@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from app.core.pcm import SAMPLE_BYTES, Chunk, samples_to_ns
+from app.core.pcm import Chunk, samples_to_ns
 from app.core.utterances import Utterance
 
 LATE_NS = 100_000_000
@@ -27,10 +27,12 @@ class Queued:
 
     utterance: Utterance
     chunk: Chunk
+    tries: int = 0
+    """How often the room has refused it."""
 
     def samples(self) -> int:
         """Samples that the sink plays for it, padding included."""
-        return len(self.chunk.pcm) // SAMPLE_BYTES
+        return self.chunk.length
 
 
 class Playout:
@@ -40,6 +42,8 @@ class Playout:
         """Make an empty one; ``lead`` in samples."""
         self._lead = lead
         self._queue: deque[Queued] = deque()
+        self.largest: int | None = None
+        """Samples that the sink takes at once, if it takes less than what is pushed."""
         self._dry = True
         """Nothing waited behind the last chunk: a gap behind it is not a late call's."""
         self.waiting = 0
@@ -53,6 +57,13 @@ class Playout:
             self._queue.append(Queued(utterance, chunk))
             self.waiting += chunk.samples
 
+    def put_back(self, item: Queued) -> None:
+        """Put at the front again what ``due`` gave: the sink did not get it."""
+        self._queue.appendleft(item)
+        self.waiting += item.chunk.samples
+        self._plays_until = max(0, self._plays_until - samples_to_ns(item.samples()))
+        self._dry = False
+
     def head(self) -> Queued | None:
         """The chunk to go next, if any."""
         return self._queue[0] if self._queue else None
@@ -63,6 +74,10 @@ class Playout:
         if deadline is None or now < deadline:
             return None
         item = self._queue.popleft()
+        if self.largest is not None and item.samples() > self.largest:
+            first, rest = item.chunk.split(self.largest)
+            self._queue.appendleft(Queued(item.utterance, rest, item.tries))
+            item = Queued(item.utterance, first, item.tries)
         self.waiting -= item.chunk.samples
         if now - self._plays_until > (0 if self._dry else LATE_NS):
             self._plays_until = now

@@ -65,6 +65,8 @@ class Run:
     """Of them, up to the end of the last utterance: what follows only carries the end."""
     closed: bool = False
     """Nothing follows."""
+    refusals: int = 0
+    """How often the room has refused to take the end."""
     cut_at: int | None = None
     started: bool = False
     """The replica told that it spoke."""
@@ -128,6 +130,17 @@ class Run:
         for other in self._places.values():
             if other.start > place.start:
                 other.start -= length
+
+    def give_back(self, utterance: Utterance | None, chunk: Chunk) -> None:
+        """The last chunk did not reach the replica: it is not lost but will be handed over anew."""
+        self.lose(utterance, chunk)
+        self._head.take_back(chunk.length)
+        if utterance is not None and utterance in self._places:
+            place = self._places[utterance]
+            if not place.samples and not place.silence:
+                del self._places[utterance]  # it may be handed over in another run
+        if self.closed:
+            self.reopen()
 
     def take_back(self, samples: int) -> int:
         """The device dropped the last ``samples``; returns how many were not of this run."""

@@ -14,10 +14,14 @@ Money sets the shape of the end: once Tavus was asked for a conversation, the se
 ``failed`` already; what is left of it happens behind the caller's back. A conversation that turns
 up after all is ended then::
 
-    NEW ─▶ CREATING ─▶ JOINING ─▶ WAITING ─▶ READY ◀─▶ LOST
-     │        ├───────────┴──────────┴─────────┴────────┘
+    NEW ─▶ CREATING ─▶ JOINING ─▶ WAITING ─▶ READY ◀─▶ LOST ◀─▶ REJOINING
+     │        ├───────────┴──────────┴─────────┴─────────┴──────────┘
      │        │ refused              ▼ any cause
      └────────┴─────────▶ OVER ◀─▶ ENDING
+
+Our place in the room can be lost while the conversation goes on: then we join again, at most
+``MAX_LOSSES`` times, and look for the replica anew. Before the session was ready that is
+``JOINING``; later it is ``REJOINING``, public as ``ready``: what clients send is held, not lost.
 """
 
 from __future__ import annotations
@@ -30,6 +34,9 @@ from app.core import events as e
 from app.core.spec import Status
 from app.errors import BridgeError, Internal, ReplicaLost, ReplicaTimeout
 
+MAX_LOSSES = 5
+"""So often a session joins its room again; who loses it once more is out."""
+
 
 class State(Enum):
     """Where a session is in its life."""
@@ -40,6 +47,7 @@ class State(Enum):
     WAITING = "waiting"
     READY = "ready"
     LOST = "lost"
+    REJOINING = "rejoining"
     ENDING = "ending"
     OVER = "over"
 
@@ -53,6 +61,7 @@ Fact = (
     | e.ConversationShutDown
     | e.RoomJoined
     | e.RoomFailed
+    | e.RoomLost
     | e.ReplicaJoined
     | e.ReplicaLeft
     | e.ParticipantJoined
@@ -70,6 +79,7 @@ OUTSIDE: tuple[type[Fact], ...] = (
     e.ConversationShutDown,
     e.RoomJoined,
     e.RoomFailed,
+    e.RoomLost,
     e.ReplicaJoined,
     e.ReplicaLeft,
     e.ParticipantJoined,
@@ -115,12 +125,28 @@ TABLE: dict[State, dict[type[Fact], State]] = {
     ),
     State.WAITING: _row(
         State.WAITING,
-        _ENDS | {e.ReplicaJoined: State.READY, e.ReadyTimedOut: State.ENDING},
+        _ENDS
+        | {
+            e.ReplicaJoined: State.READY,
+            e.RoomLost: State.JOINING,
+            e.ReadyTimedOut: State.ENDING,
+        },
     ),
-    State.READY: _row(State.READY, _ENDS | {e.ReplicaLeft: State.LOST}),
+    State.READY: _row(
+        State.READY, _ENDS | {e.ReplicaLeft: State.LOST, e.RoomLost: State.REJOINING}
+    ),
     State.LOST: _row(
         State.LOST,
-        _ENDS | {e.ReplicaJoined: State.READY, e.ReplicaLostTimedOut: State.ENDING},
+        _ENDS
+        | {
+            e.ReplicaJoined: State.READY,
+            e.RoomLost: State.REJOINING,
+            e.ReplicaLostTimedOut: State.ENDING,
+        },
+    ),
+    State.REJOINING: _row(
+        State.REJOINING,
+        _ENDS | {e.RoomJoined: State.LOST, e.ReplicaLostTimedOut: State.ENDING},
     ),
     State.ENDING: _row(
         State.ENDING,
@@ -142,11 +168,14 @@ _STATUS: dict[State, Status] = {
     State.WAITING: Status.STARTING,
     State.READY: Status.READY,
     State.LOST: Status.READY,
+    State.REJOINING: Status.READY,
     State.ENDING: Status.ENDED,
     State.OVER: Status.ENDED,
 }
 
 _LIVE = frozenset(State) - {State.ENDING, State.OVER}
+
+_WITH_A_ROOM = frozenset({State.JOINING, State.WAITING, State.READY, State.LOST, State.REJOINING})
 
 
 class IllegalEvent(Exception):
@@ -168,6 +197,8 @@ class Session:
         self.detail: str | None = None
         self.error: BridgeError | None = None
         """What went wrong, when it failed."""
+        self._losses = 0
+        """How often the room was lost."""
 
     @property
     def status(self) -> Status:
@@ -185,6 +216,10 @@ class Session:
         Raises ``IllegalEvent``, and changes nothing, for a pair that is not in the table.
         """
         before = self.state
+        if isinstance(fact, e.RoomLost) and before in _WITH_A_ROOM:
+            self._losses += 1
+            if self._losses > MAX_LOSSES:
+                fact = e.RoomFailed(fact.error)
         after = TABLE[before].get(type(fact))
         if after is None:
             raise IllegalEvent(before, fact)
@@ -218,6 +253,8 @@ class Session:
                     c.TellReplica(joined=False),
                     c.StartTimer(c.Timer.REPLICA_LOST),
                 )
+            case e.RoomLost():
+                return self._rejoin(before)
             case e.ParticipantJoined(participant) | e.ParticipantLeft(participant):
                 if self.over:
                     return ()
@@ -238,6 +275,19 @@ class Session:
                 return ()
             case _:
                 assert_never(fact)
+
+    def _rejoin(self, before: State) -> tuple[c.Command, ...]:
+        """Join again, where there is a room to join."""
+        if before not in _WITH_A_ROOM:
+            return ()
+        away: tuple[c.Command, ...] = ()
+        if before is State.READY:
+            away = (
+                c.HoldAudio(),
+                c.TellReplica(joined=False),
+                c.StartTimer(c.Timer.REPLICA_LOST),
+            )
+        return (*away, c.JoinRoom())
 
     def _end(self, before: State, fact: Fact) -> tuple[c.Command, ...]:
         """Enter the end, once: every cause takes this path."""

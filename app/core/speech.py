@@ -39,6 +39,8 @@ class Speech:
         self._ids_are_ours: bool | None = None
         self._runs: deque[Run] = deque()
         self._track_handed = 0
+        self._track_before = 0
+        """Of them, in rooms before this one."""
         self._track_consumed = 0
         self.cuts = 0
         """Interrupts that the room has not confirmed: what was handed over is not certain."""
@@ -96,6 +98,15 @@ class Speech:
         if self._joined:
             self._track_handed += chunk.samples + chunk.silence
 
+    def give_back(self, samples: int) -> None:
+        """The last ``samples`` of all that was handed over will be handed over anew."""
+        if self._joined:
+            self._track_handed -= samples
+
+    def renew(self) -> None:
+        """The room is another one, whose device got nothing yet."""
+        self._track_before = self._track_handed
+
     # --- interrupts
 
     def cut(self, now: int) -> None:
@@ -110,7 +121,7 @@ class Speech:
         self.cuts -= 1
         if track_handed is None:
             return
-        back = max(0, self._track_handed - track_handed)
+        back = max(0, self._track_handed - self._track_before - track_handed)
         self._track_handed -= back
         for run in reversed(self._runs):
             back = run.take_back(back)

@@ -80,6 +80,11 @@ class Utterance:
             self.first_sent_at = None
             self.source = "clock"
 
+    def give_back(self, samples: int) -> None:
+        """Undo a hand-over: ``samples`` wait again."""
+        self.take_back(samples)
+        self.lost -= samples
+
     def play_to(self, position: int, source: Source) -> None:
         """Set the position: never behind what was told, and above all never beyond what was sent.
 

@@ -50,6 +50,8 @@ class Conversation:
         """What Tavus made."""
         self.room: Room | None = None
         """Ours, from ``join`` on."""
+        self._generation = 0
+        """How many rooms were made; only the newest is listened to."""
 
     @property
     def conversation_id(self) -> str:
@@ -77,9 +79,22 @@ class Conversation:
         self._report(answer)
 
     async def join(self, report: ReportFact, tasks: Tasks) -> None:
-        """Enter the room; ``report`` is told what happens there."""
+        """Enter the room, the first time or again; ``report`` is told what happens there.
+
+        What an older room still tells is dropped: it is about a place that we have no more.
+        """
         assert self.created is not None  # a room is joined only once there is one
-        self.room = self._res.make_room(self.created, report, tasks)
+        self._generation += 1
+        generation = self._generation
+
+        def report_of_this(fact: e.RoomFact) -> None:
+            if generation == self._generation:
+                report(fact)
+
+        before = self.room
+        self.room = self._res.make_room(self.created, self._spec.audio_path, report_of_this, tasks)
+        if before is not None:
+            tasks.spawn(f"{self._session_id} leave the lost room", before.leave())
         await self.room.join()
 
     async def interact(

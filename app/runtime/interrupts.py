@@ -61,6 +61,8 @@ class Interrupts:
         self._on_change = on_change
         self._pending: deque[_Pending] = deque()
         self._room: Room | None = None
+        self._is_untold = False
+        """A room was lost before the replica was told of the last interrupt."""
         self._conversation_id = ""
         self._is_track = is_track
 
@@ -68,6 +70,13 @@ class Interrupts:
         """From now on ``room`` has audio to stop and a replica to tell."""
         self._room = room
         self._conversation_id = conversation_id
+        if self._is_untold:
+            self._is_untold = False
+            self._tasks.spawn("tell the replica to stop", self._tell(room))
+
+    def leave(self) -> None:
+        """The room is lost: what is cut now is told in the next one."""
+        self._room = None
 
     def begin(
         self, request_id: str | None, guard: str | None, *, in_band: bool
@@ -78,6 +87,8 @@ class Interrupts:
         pending = _Pending(cut, request_id, now)
         self._pending.append(pending)
         if cut is None or self._room is None:
+            # What the replica had before the room was lost it still plays.
+            self._is_untold = self._is_untold or (cut is not None and bool(self._conversation_id))
             self._confirm(pending)
         else:
             self._tasks.spawn("interrupt", self._carry_out(pending, cut, self._room))
@@ -97,6 +108,8 @@ class Interrupts:
                 await self._pump.settle()
             if self._is_track:
                 pending.track_handed = handed
+                if self._room is room:
+                    self._pump.cleared(handed)
         except TimeoutError:
             log.warning("the room did not confirm a cut in time")
         # Told in a task of its own: it keeps its place in the room's line when its time is over.
@@ -109,7 +122,9 @@ class Interrupts:
         self._confirm(pending)
 
     async def _tell(self, room: Room) -> None:
-        await room.send_message(tavus.interrupt_message(self._conversation_id))
+        told = await room.send_message(tavus.interrupt_message(self._conversation_id))
+        if not told and self._room is not room:
+            self._is_untold = True
 
     def _confirm(self, pending: _Pending) -> None:
         """Account for all that is confirmed and has nothing unconfirmed before it."""

@@ -75,6 +75,20 @@ class Metrics:
         self._streams = Gauge(
             "avatar_bridge_stream_connections", "Open stream connections", registry=registry
         )
+        self._messages_failed = Counter(
+            "avatar_bridge_messages_failed",
+            "App messages that did not reach the room, as far as is known",
+            ["outcome"],
+            registry=registry,
+        )
+        for outcome in ("refused", "unanswered"):
+            self._messages_failed.labels(outcome)
+        self._rooms_lost = Counter(
+            "avatar_bridge_rooms_lost", "Rooms that had to be joined again", registry=registry
+        )
+        self._workers_lost = Counter(
+            "avatar_bridge_workers_lost", "Room workers that died or were killed", registry=registry
+        )
         self._tasks = Gauge(
             "avatar_bridge_tasks", "Tasks of the event loop, every 250 ms", registry=registry
         )
@@ -158,6 +172,18 @@ class Metrics:
     def stream_closed(self) -> None:
         """Count a stream connection out."""
         self._streams.dec()
+
+    def message_failed(self, *, definite: bool) -> None:
+        """Count an app message that the room refused, or of which it never said what became."""
+        self._messages_failed.labels("refused" if definite else "unanswered").inc()
+
+    def worker_lost(self) -> None:
+        """Count a room worker that died or was killed."""
+        self._workers_lost.inc()
+
+    def room_lost(self) -> None:
+        """Count a session that lost its room and joins again."""
+        self._rooms_lost.inc()
 
     def loop_delayed(self, by_ns: int) -> None:
         """Record how late the event loop was once."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 
 from app.core import tavus
+from app.core.events import MessageFailed, RoomLost
 from app.core.playback import Delivery
 from app.core.voice import Voice
 from app.runtime.clock import Clock
+from app.runtime.handed import Handed
 from app.runtime.room import Room
-
-REMEMBERED = 64
-"""How many handed-over messages are remembered in case the room says that one failed."""
 
 
 class Pump:
@@ -37,21 +35,35 @@ class Pump:
         self._wake = asyncio.Event()
         self._rest = asyncio.Event()
         self._rest.set()
-        self._sent: OrderedDict[int, Delivery] = OrderedDict()
+        self._handed = Handed(voice.playback)
+        self._in_hand: Delivery | None = None
+        """What the room has yet to take."""
+        self._failures = 0
 
     def wake(self) -> None:
         """Look again: audio came, or a hold was released."""
         self._wake.set()
 
     async def settle(self) -> None:
-        """Wait until no chunk is on its way to the room."""
+        """Wait until no chunk is on its way to the room, nor back from it."""
         await self._rest.wait()
+        self._handed.retry()
 
-    def failed(self, message_id: int) -> None:
-        """A message was not delivered after all: what audio it held will not be heard."""
-        delivery = self._sent.pop(message_id, None)
-        if delivery is not None:
-            self._voice.playback.lost(delivery)
+    def cleared(self, samples: int) -> None:
+        """The room's device dropped what it had not begun; it got ``samples`` since joining."""
+        self._handed.cleared(samples)
+
+    def failed(self, failure: MessageFailed) -> None:
+        """A message was not delivered after all."""
+        self._failures += 1
+        self._handed.failed(failure, self._clock.now())
+
+    def lose(self, loss: RoomLost) -> None:
+        """The room is lost: what it had not played goes first in the next; end ``run`` now."""
+        if self._in_hand is not None:
+            self._voice.playback.put_back(self._in_hand)
+            self._in_hand = None
+        self._handed.lose(loss)
 
     def forget(self) -> None:
         """What was handed over is accounted for, whatever the room says of it later."""
@@ -62,25 +74,37 @@ class Pump:
         playback = self._voice.playback
         while True:
             self._wake.clear()
+            if (retry_at := self._handed.retry_at) is not None:
+                if self._clock.now() >= retry_at:
+                    self._handed.retry()
+                else:
+                    await self._wait(retry_at)
+                continue
             delivery = playback.next(self._clock.now())
             if delivery is None:
                 await self._wait(playback.next_due(self._clock.now()))
                 continue
             self._rest.clear()
+            self._in_hand, failures = delivery, self._failures
             try:
                 handed = await self._hand(room, conversation_id, delivery)
+                self._in_hand = None
                 if handed:
                     playback.handed(delivery, self._clock.now())
+                else:
+                    playback.put_back(delivery)
             finally:
                 self._rest.set()
             if handed:
                 self._on_handed()
-            elif delivery.epoch == self._voice.epoch:
-                return
+            elif delivery.epoch == self._voice.epoch and failures == self._failures:
+                return  # neither a cut nor a refusal of what went before: the room is gone
 
     async def _hand(self, room: Room, conversation_id: str, delivery: Delivery) -> bool:
         if self._is_track:
-            return await room.write_audio(delivery.epoch, delivery.chunk)
+            if handed := await room.write_audio(delivery.epoch, delivery.chunk):
+                self._handed.frame(delivery)
+            return handed
         message = tavus.echo_message(
             conversation_id,
             delivery.run.inference_id,
@@ -92,9 +116,7 @@ class Pump:
             message, epoch=delivery.epoch, silence=delivery.chunk.silence
         )
         if message_id:
-            self._sent[message_id] = delivery
-            if len(self._sent) > REMEMBERED:
-                self._sent.popitem(last=False)
+            self._handed.message(message_id, delivery)
         return message_id != 0
 
     async def _wait(self, deadline: int | None) -> None:

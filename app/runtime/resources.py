@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from app.core.callbacks import Callbacks
 from app.core.events import ConversationCreated
+from app.core.spec import AudioPathName
 from app.runtime.bills import Bills
 from app.runtime.clock import Clock
 from app.runtime.journal import Journal
@@ -15,7 +16,7 @@ from app.runtime.room import ReportFact, Room
 from app.runtime.tasks import Tasks
 from app.settings import Settings
 
-RoomFactory = Callable[[ConversationCreated, ReportFact, Tasks], Room]
+RoomFactory = Callable[[ConversationCreated, AudioPathName, ReportFact, Tasks], Room]
 """Makes the room of a conversation; facts go to the given function, tasks live with the session."""
 
 

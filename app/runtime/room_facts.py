@@ -11,11 +11,12 @@ from app.core import tavus
 from app.core.occupants import News, Occupants
 from app.core.wire_out import TavusEvent
 from app.runtime.bus import Bus
+from app.runtime.metrics import Metrics
 from app.runtime.speaker import Speaker
 
 log = logging.getLogger(__name__)
 
-Reported = News | e.RoomJoined | e.RoomFailed | e.ConversationShutDown
+Reported = News | e.RoomJoined | e.RoomFailed | e.RoomLost | e.ConversationShutDown
 """What of it the session's table takes."""
 
 
@@ -23,12 +24,18 @@ class RoomFacts:
     """One session's. A fact may come late or twice."""
 
     def __init__(
-        self, occupants: Occupants, speaker: Speaker, bus: Bus, post: Callable[[Reported], None]
+        self,
+        occupants: Occupants,
+        speaker: Speaker,
+        bus: Bus,
+        metrics: Metrics,
+        post: Callable[[Reported], None],
     ) -> None:
         """Bring facts for the table to ``post``."""
         self._occupants = occupants
         self._speaker = speaker
         self._bus = bus
+        self._metrics = metrics
         self._post = post
 
     def take(self, fact: e.RoomFact) -> None:
@@ -37,8 +44,8 @@ class RoomFacts:
         match fact:
             case e.RoomJoined(participants):
                 self._post(fact)
-                for participant in participants:
-                    self._tell(occupants.joined(participant))
+                for news in occupants.entered(participants):
+                    self._post(news)
                 self._tell(occupants.told())  # a callback may have been quicker than we
             case e.ParticipantJoined(participant):
                 self._tell(occupants.joined(participant))
@@ -48,13 +55,20 @@ class RoomFacts:
                 self._take_message(message, at)
             case e.AudioConsumed(samples, at):
                 speaker.voice.playback.consumed(samples, at)
-            case e.MessageFailed(message_id, _, reason):
-                log.warning("a message was not delivered: %s", reason)
-                speaker.failed(message_id)
+            case e.MessageFailed():
+                log.warning("a message was not delivered: %s", fact.reason)
+                self._metrics.message_failed(definite=fact.definite)
+                speaker.failed(fact)
             case e.LinkInterrupted():
                 speaker.link(holds=False)
             case e.LinkRestored():
                 speaker.link(holds=True)
+            case e.RoomLost(error):
+                log.warning("the room was lost: %s", error.detail)
+                self._metrics.room_lost()
+                occupants.lose_sight()
+                speaker.lost(fact)
+                self._post(fact)
             case e.RoomFailed():
                 self._post(fact)
             case _:

@@ -77,7 +77,9 @@ class Runner:
         self._conversation = Conversation(session_id, spec, res, self._on_answer, claim)
         self._occupants = Occupants()
         self.speaker = Speaker(spec, res, self.bus, self._tasks, self._call_at, self.touch)
-        self._room_facts = RoomFacts(self._occupants, self.speaker, self.bus, self.post)
+        self._room_facts = RoomFacts(
+            self._occupants, self.speaker, self.bus, res.metrics, self.post
+        )
         self._timers = Timers(
             clock,
             self._call_at,

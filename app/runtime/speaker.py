@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 
 from app.core import wire_out as out
+from app.core.events import MessageFailed, RoomLost
 from app.core.intake import Bounds
 from app.core.producer import Producer
 from app.core.spec import AudioPathName, SessionSpec
@@ -76,6 +77,15 @@ class Speaker:
             self._pumping = self._tasks.spawn("pump", self._pump.run(room, conversation_id))
         self.link(holds=True)
 
+    def lost(self, loss: RoomLost) -> None:
+        """The room is lost: keep what it had not played for the next one."""
+        self.link(holds=False)
+        self._interrupts.leave()
+        self._pump.lose(loss)
+        if self._pumping is not None:
+            self._pumping.cancel()
+            self._pumping = None
+
     def listen(self, *, listens: bool) -> None:
         """Speak only while the replica listens."""
         self._is_listening = listens
@@ -89,9 +99,9 @@ class Speaker:
         self._is_linked = holds
         self._release()
 
-    def failed(self, message_id: int) -> None:
+    def failed(self, failure: MessageFailed) -> None:
         """A message was not delivered after all."""
-        self._pump.failed(message_id)
+        self._pump.failed(failure)
 
     def interrupt(
         self, request_id: str | None, guard: str | None, *, in_band: bool

@@ -8,10 +8,10 @@ import pytest
 
 from app.core import events as e
 from app.core.pcm import AudioFormat
-from app.core.playback import Delivery
+from app.core.events import MessageFailed
 from app.core.spec import AudioPathName
 from app.core.voice import Cut, Voice, VoiceOptions
-from app.runtime.pump import REMEMBERED, Pump
+from app.runtime.pump import Pump
 from app.runtime.tasks import Tasks
 from tests.support.clock import FakeClock, settle
 from tests.support.room import FakeRoom
@@ -192,22 +192,11 @@ async def test_undelivered_message_is_taken_back(rig: Rig) -> None:
     before = rig.voice.report(_cut(rig), None, rig.clock.now()).utterances[0].sent_ms
     await rig.speak()
     last = rig.room.audio[-2].number  # behind it is only the closing silence
-    rig.pump.failed(last)
-    rig.pump.failed(last)
-    rig.pump.failed(99_999)
+    for number in (last, last, 99_999):
+        rig.pump.failed(MessageFailed(number, definite=False, reason="no answer"))
     after = rig.voice.report(_cut(rig), None, rig.clock.now()).utterances[0].sent_ms
 
     assert 0 < before - after <= 40
-
-
-async def test_only_the_last_messages_are_remembered(rig: Rig) -> None:
-    """Memory of what was sent is bounded: failures come soon or not at all."""
-    await rig.start()
-    await rig.speak(4)
-    await rig.clock.run(5 * S)
-
-    assert REMEMBERED == len(rig.pump._sent)
-    assert all(isinstance(delivery, Delivery) for delivery in rig.pump._sent.values())
 
 
 def _cut(rig: Rig) -> Cut:

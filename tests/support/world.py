@@ -97,7 +97,11 @@ class World:
         self.journal.close()
 
     def make_room(
-        self, _conversation: ConversationCreated, report: ReportFact, _tasks: Tasks
+        self,
+        _conversation: ConversationCreated,
+        _path: AudioPathName,
+        report: ReportFact,
+        _tasks: Tasks,
     ) -> FakeRoom:
         """Be a ``RoomFactory``."""
         room = FakeRoom(report, self.clock)

@@ -1,0 +1,105 @@
+"""What the room took and may yet give back: it refuses a message, or is lost with what it held."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+
+from app.core.events import MessageFailed, RoomLost
+from app.core.playback import Delivery, Playback
+
+REMEMBERED = 64
+"""How many handed-over messages are remembered in case the room says that one failed."""
+
+FRAMES = 16
+"""How many frames of track audio are remembered: more than a room may have under way."""
+
+TRIES = 5
+"""How often a refused chunk is handed over again."""
+
+FIRST_HOLD_NS = 100_000_000
+"""Before the first new try, doubled each time; those sent behind it are answered meanwhile."""
+
+
+class Handed:
+    """One session's. Audio that comes back goes to the front of the buffer, in its order.
+
+    A refused chunk is not handed over again when a later one was taken: in the wrong place it would
+    be worse than a short gap.
+    """
+
+    def __init__(self, playback: Playback) -> None:
+        """Have handed over nothing."""
+        self._playback = playback
+        self._messages: OrderedDict[int, Delivery] = OrderedDict()
+        self._refused: dict[int, MessageFailed] = {}
+        self._frames: deque[tuple[int, Delivery]] = deque(maxlen=FRAMES)
+        """Each with the number of track samples handed over up to its end."""
+        self._samples = 0
+        """Track samples handed over since joining, less what was cleared."""
+        self.retry_at: int | None = None
+        """Until then nothing is handed over, in ns; then call ``retry``."""
+
+    def message(self, number: int, delivery: Delivery) -> None:
+        """The room took a message."""
+        self._messages[number] = delivery
+        if len(self._messages) > REMEMBERED:
+            self._messages.popitem(last=False)
+
+    def frame(self, delivery: Delivery) -> None:
+        """The room took a frame."""
+        self._samples += delivery.chunk.length
+        self._frames.append((self._samples, delivery))
+
+    def failed(self, failure: MessageFailed, now: int) -> None:
+        """The room did not deliver a message after all.
+
+        When it only never said what became of it, the audio counts as not sent but is not repeated:
+        half a word twice is worse than a short gap.
+        """
+        delivery = self._messages.get(failure.message_id)
+        if delivery is None:
+            return
+        if not failure.definite or delivery.tries >= TRIES:
+            del self._messages[failure.message_id]
+            self._playback.lost(delivery)
+            return
+        self._refused[failure.message_id] = failure
+        at = now + (FIRST_HOLD_NS << delivery.tries)
+        self.retry_at = at if self.retry_at is None else max(at, self.retry_at)
+
+    def retry(self) -> None:
+        """Put back what was refused, or let go of it."""
+        self.retry_at = None
+        is_last = True
+        for number in sorted(self._messages, reverse=True):
+            failure = self._refused.pop(number, None)
+            if failure is None:
+                is_last = False
+                if not self._refused:
+                    return
+                continue
+            delivery = self._messages.pop(number)
+            if is_last:
+                self._playback.refused(delivery, too_large=failure.too_large)
+            else:
+                self._playback.lost(delivery)
+        self._refused.clear()
+
+    def cleared(self, samples: int) -> None:
+        """The device dropped what it had not begun; it got ``samples`` since joining."""
+        self._frames.clear()
+        self._samples = samples
+
+    def lose(self, loss: RoomLost) -> None:
+        """The room is lost: what it had not delivered or played goes to the next one."""
+        self.retry()
+        unanswered = set(loss.unanswered)
+        for number in sorted(self._messages, reverse=True):
+            if number in unanswered:
+                self._playback.give_back(self._messages[number])
+        self._messages.clear()
+        for end, delivery in reversed(self._frames):
+            if end > loss.consumed:
+                self._playback.give_back(delivery)
+        self.cleared(0)
+        self._playback.renew()
