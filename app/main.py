@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 
 import httpx
 from fastapi import FastAPI
@@ -17,6 +18,7 @@ from app.api.guard import Guard
 from app.api.problems import install_problems
 from app.core.callbacks import Callbacks
 from app.core.events import ConversationCreated
+from app.core.spec import AudioPathName
 from app.doctor.account import examine_account
 from app.errors import CannotStart
 from app.runtime.bills import Bills
@@ -26,9 +28,11 @@ from app.runtime.metrics import Metrics
 from app.runtime.registry import Registry
 from app.runtime.resources import Resources, RoomFactory
 from app.runtime.room import ReportFact, Room
+from app.runtime.room_remote import RemoteRoom
 from app.runtime.room_sandbox import SandboxRoom
 from app.runtime.tasks import Tasks
 from app.runtime.tavus_api import BASE_URL, TavusApi
+from app.runtime.workers import WORKER, Workers
 from app.settings import RoomKind, Settings
 
 log = logging.getLogger(__name__)
@@ -54,8 +58,9 @@ def create_app(
     time, what answers HTTP, and rooms. Raises ``CannotStart``.
     """
     clock = clock or SystemClock()
-    make_room = make_room or _room_factory(settings, clock)
     metrics = Metrics()
+    workers = _workers(settings, clock, metrics)
+    make_room = make_room or _room_factory(settings, clock, workers)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -82,6 +87,7 @@ def create_app(
                 finally:
                     await registry.close()
                     await bills.close()
+                    await workers.close()
                     await own.close()
 
     app = FastAPIOffline(
@@ -126,16 +132,33 @@ def _bills(
     )
 
 
-def _room_factory(settings: Settings, clock: Clock) -> RoomFactory:
-    if settings.room_kind is RoomKind.DAILY:
+def _workers(settings: Settings, clock: Clock, metrics: Metrics) -> Workers:
+    """Have room workers when a Daily room wants one; none is started before."""
+    form = ("--log-level", settings.log_level, "--log-format", settings.log_format)
+    silence = ("--auto-silence",) if settings.track_auto_silence else ()
+    return Workers(
+        clock,
+        (*WORKER, *form, *silence),
+        rooms_per_worker=settings.rooms_per_worker,
+        on_lost=metrics.worker_lost,
+    )
+
+
+def _room_factory(settings: Settings, clock: Clock, workers: Workers) -> RoomFactory:
+    if settings.room_kind is RoomKind.DAILY and find_spec("daily") is None:
         raise CannotStart(
-            "Daily rooms are not built yet in this version: set BRIDGE_ROOM=sandbox to run with "
-            "the offline sandbox"
+            "daily-python is not installed: it exists for Linux with glibc 2.28, macOS and "
+            "Windows; BRIDGE_ROOM=sandbox runs without it"
         )
 
-    def make_room(conversation: ConversationCreated, report: ReportFact, tasks: Tasks) -> Room:
+    def make_room(
+        conversation: ConversationCreated, path: AudioPathName, report: ReportFact, tasks: Tasks
+    ) -> Room:
         url, token = conversation.conversation_url, conversation.meeting_token
-        return SandboxRoom(url, token, BOT_NAME, report, clock, tasks)
+        if settings.room_kind is RoomKind.SANDBOX:
+            return SandboxRoom(url, token, BOT_NAME, report, clock, tasks)
+        is_track = path is AudioPathName.TRACK
+        return RemoteRoom(url, token, BOT_NAME, report, clock, workers, is_track=is_track)
 
     return make_room
 

@@ -79,6 +79,8 @@ class Settings(SandboxSettings):
     """What an utterance does that comes after ``done``: wait until the replica stopped, or not."""
     echo_done: Literal["bool", "string"] = "bool"
     """How ``done`` is written: sources disagree whether Tavus wants true or ``"true"``."""
+    track_auto_silence: bool = False
+    """Whether the track sends silence between utterances (Daily only)."""
     resample_quality: Literal["QQ", "LQ", "MQ", "HQ", "VHQ"] = "HQ"
     """soxr's names. HQ looks ahead up to 37 ms, VHQ up to 76 ms."""
     buffer_ms: int = Field(120_000, ge=1000, le=3_600_000)
@@ -89,6 +91,8 @@ class Settings(SandboxSettings):
     utterance_gap_ms: int = Field(1000, ge=50)
 
     # --- session life
+    rooms_per_worker: int = Field(4, ge=1, le=50)
+    """Daily rooms in one process: so many go down with it."""
     max_sessions: int | None = Field(None, ge=1)
     """Empty: 10 with Daily, 100 with the sandbox."""
     ready_timeout_s: float = Field(120.0, gt=0, le=3600)

@@ -1,0 +1,254 @@
+"""A ``Room`` in another process: a place in a room worker, at the end of its link.
+
+What is handed over is bounded by credits, so writing to the link cannot block. When the worker
+dies, or the room says that we may try again, the room is lost: who holds the session joins anew, in
+another ``RemoteRoom``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import assert_never
+
+import msgspec
+
+from app import errors
+from app.core import events as e
+from app.core import room_link as link
+from app.core.pcm import Chunk
+from app.runtime.clock import NS_PER_S, Clock, deadline
+from app.runtime.credits import Credits, Frames
+from app.runtime.room import ReportFact
+from app.runtime.worker import Worker
+from app.runtime.workers import Workers
+
+JOIN_NS = 25 * NS_PER_S
+"""For a join that the worker itself gives 15 s, then the track; only a broken worker meets it."""
+
+CLEAR_NS = NS_PER_S // 4
+"""The longest that an interrupt may wait for the worker's word; then the worker is killed."""
+
+MESSAGES_AHEAD = 4
+"""App messages that may be unanswered."""
+
+FRAMES_AHEAD = 6
+"""Frames of 20 ms on their way to the device: two in it, the others to bridge a stall of 80 ms."""
+
+
+class RemoteRoom:
+    """Our participant in a room that a worker holds."""
+
+    def __init__(  # noqa: PLR0917  # who and where, then whom to tell, then what to run on
+        self,
+        url: str,
+        token: str | None,
+        name: str,
+        report: ReportFact,
+        clock: Clock,
+        workers: Workers,
+        *,
+        is_track: bool,
+    ) -> None:
+        """Be outside. ``url`` is the ``conversation_url``, ``token`` its ``meeting_token``."""
+        self._url = url
+        self._token = token
+        self._name = name
+        self._report_fact = report
+        self._clock = clock
+        self._workers = workers
+        self._is_track = is_track
+        self._worker: Worker | None = None
+        self._number = 0
+        self._answered = asyncio.Event()
+        """The join went well or failed."""
+        self._has_left = asyncio.Event()
+        self._leaving = False
+        self._dead = False
+        self._epoch = 0
+        self._messages = Credits(MESSAGES_AHEAD)
+        self._frames = Frames(FRAMES_AHEAD)
+        self._message_ids = 0
+        self._unanswered: dict[int, bool] = {}
+        """Message id → whether it is audio."""
+        self._clears: dict[int, list[asyncio.Future[int]]] = {}
+
+    # --- Room
+
+    async def join(self) -> None:
+        """Enter the room; then ``RoomJoined``, ``RoomLost`` or ``RoomFailed`` is reported."""
+        self._worker, self._number = worker, _ = self._workers.seat(self)
+        try:
+            await worker.wait_started()
+        except errors.RoomFailed:
+            return  # the worker's end is told by itself
+        if self._leaving:
+            worker.leave(self._number)
+            return
+        worker.send(link.Join(self._number, self._url, self._token, self._name, self._is_track))
+        try:
+            async with deadline(self._clock, self._clock.now() + JOIN_NS):
+                await self._answered.wait()
+        except TimeoutError:
+            worker.kill("it did not answer for a join")
+
+    async def leave(self) -> None:
+        """Leave and let go of everything. Can be called twice and at any time."""
+        first, self._leaving = not self._leaving, True
+        self._let_go()
+        if self._worker is None or self._worker.dead:
+            return
+        if first:
+            self._worker.leave(self._number)
+        await self._has_left.wait()
+
+    async def write_audio(self, epoch: int, chunk: Chunk) -> bool:
+        """Hand over track audio, at most ``FRAMES_AHEAD`` frames ahead of the device."""
+        if epoch < self._epoch or not await self._frames.take(audio=True):
+            return False
+        if epoch < self._epoch or self._gone or self._worker is None:
+            self._frames.give()
+            return False
+        self._frames.wrote(epoch, chunk.length)
+        self._worker.send(link.Write(self._number, epoch, chunk.pcm))
+        return True
+
+    async def send_message(
+        self,
+        message: str,
+        *,
+        epoch: int | None = None,
+        silence: int = 0,  # noqa: ARG002  # only a sandbox has a use for it
+    ) -> int:
+        """Hand over one app message, waiting while 4 are unanswered."""
+        audio = epoch is not None
+        if self._is_stale(epoch) or not await self._messages.take(audio=audio):
+            return 0
+        if self._is_stale(epoch) or self._gone or self._worker is None:
+            self._messages.give()
+            return 0
+        self._message_ids += 1
+        number = self._message_ids
+        self._unanswered[number] = audio
+        self._worker.send(link.Send(self._number, number, message))
+        return number
+
+    async def clear_audio(self, epoch: int) -> int:
+        """Drop all audio older than ``epoch`` that is not yet with the device.
+
+        A worker that does not answer in time is killed: nobody knows what it still plays.
+        """
+        self._epoch = max(self._epoch, epoch)
+        self._frames.send_away(audio_only=False)
+        self._messages.send_away(audio_only=True)
+        worker = self._worker
+        if self._gone or worker is None:
+            return self._frames.consumed  # nothing reaches the device any more
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._clears.setdefault(epoch, []).append(answer)
+        end = self._clock.now() + CLEAR_NS
+        # Whoever asked may have stopped waiting by then.
+        alarm = self._clock.call_at(end, lambda: worker.kill("it did not stop its audio in time"))
+        answer.add_done_callback(lambda _: alarm.cancel())
+        worker.send(link.Clear(self._number, epoch))
+        async with deadline(self._clock, end):
+            return await asyncio.shield(answer)
+
+    async def ping(self) -> None:
+        """Raise ``RoomFailed`` (of ``app.errors``) when the worker is dead."""
+        if self._gone or self._worker is None or self._worker.dead:
+            raise errors.RoomFailed("there is no link to the room")
+
+    # --- Tenant
+
+    def take(self, report: link.OfRoom) -> None:
+        """Tell what happened in the room."""
+        match report:
+            case link.Joined(_, participants):
+                self._answered.set()
+                self._report(e.RoomJoined(participants))
+            case link.Failed(_, reason, again):
+                self._fail(reason, again=again)
+            case link.Left():
+                self._has_left.set()
+            case link.Came(_, participant):
+                self._report(e.ParticipantJoined(participant))
+            case link.Went(_, participant):
+                self._report(e.ParticipantLeft(participant))
+            case link.Said(_, message):
+                self._say(message)
+            case link.Consumed(_, samples):
+                self._frames.played(samples)
+                self._report(e.AudioConsumed(samples, self._clock.now()))
+            case link.Cleared(_, epoch, samples):
+                self._frames.cleared(epoch, samples)
+                for answer in self._clears.pop(epoch, []):
+                    answer.set_result(samples)
+            case link.Sent(_, number):
+                self._answer(number)
+            case link.Refused(_, number, reason, too_large):
+                if self._unanswered.get(number):
+                    self._messages.send_away(audio_only=True)  # nothing overtakes what was refused
+                self._report(e.MessageFailed(number, True, reason, too_large))
+                self._answer(number)
+            case link.Unanswered(_, number):
+                self._report(e.MessageFailed(number, False, "the room did not confirm it"))
+                self._answer(number)
+            case link.Interrupted():
+                self._report(e.LinkInterrupted())
+            case link.Restored():
+                self._report(e.LinkRestored())
+            case _:
+                assert_never(report)
+
+    def worker_lost(self, why: str) -> None:
+        """The worker is dead, and our place with it."""
+        self._has_left.set()
+        self._fail(f"the room worker is gone: {why}", again=True)
+
+    # --- inside
+
+    @property
+    def _gone(self) -> bool:
+        return self._leaving or self._dead
+
+    def _is_stale(self, epoch: int | None) -> bool:
+        return epoch is not None and epoch < self._epoch
+
+    def _answer(self, number: int) -> None:
+        if self._unanswered.pop(number, None) is not None:
+            self._messages.give()
+
+    def _say(self, text: str) -> None:
+        try:
+            message = msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError):
+            return  # somebody's app message: it must not cost us the room
+        if isinstance(message, dict | str):
+            self._report(e.AppMessageReceived(message, self._clock.now()))
+
+    def _fail(self, reason: str, *, again: bool) -> None:
+        """Our place in the room is gone: once."""
+        if self._gone:
+            return
+        error = errors.RoomFailed(reason)
+        unanswered = tuple(self._unanswered)
+        self._dead = True
+        self._let_go()
+        if again:
+            self._report(e.RoomLost(error, unanswered, self._frames.consumed))
+        else:
+            self._report(e.RoomFailed(error))
+
+    def _report(self, fact: e.RoomFact) -> None:
+        if not self._leaving:
+            self._report_fact(fact)
+
+    def _let_go(self) -> None:
+        """Free everybody who waits for the room."""
+        self._answered.set()
+        self._frames.close()
+        self._messages.close()
+        for answers in self._clears.values():
+            for answer in answers:
+                answer.set_result(self._frames.consumed)
+        self._clears.clear()
