@@ -99,8 +99,9 @@ class Worker:
         self.seated = 0
         """How many rooms it ever had."""
 
-    def __len__(self) -> int:
-        """How many rooms it has."""
+    @property
+    def rooms(self) -> int:
+        """How many it has."""
         return len(self._tenants)
 
     @property
@@ -250,7 +251,7 @@ class Worker:
             return
         self._why = why
         if not self.stopping:
-            log.error("a room worker with %d rooms is lost: %s", len(self), why)
+            log.error("a room worker with %d rooms is lost: %s", self.rooms, why)
         for overdue in self._overdue.values():
             overdue.cancel()
         self._overdue.clear()

@@ -60,7 +60,9 @@ class Workers:
         Raises RuntimeError after ``close``.
         """
         free = (worker for worker in reversed(self._alive) if self._has_place(worker))
-        worker = next(free, None) or self._add()
+        worker = next(free, None)
+        if worker is None:
+            worker = self._add()
         self._rooms += 1
         worker.seat(self._rooms, tenant)
         return worker, self._rooms
@@ -75,7 +77,9 @@ class Workers:
 
     def _has_place(self, worker: Worker) -> bool:
         gone = worker.dead or worker.stopping or worker.retired
-        return not gone and len(worker) < self._rooms_per_worker and worker.seated < ROOMS_IN_A_LIFE
+        return (
+            not gone and worker.rooms < self._rooms_per_worker and worker.seated < ROOMS_IN_A_LIFE
+        )
 
     def _add(self) -> Worker:
         worker = Worker(
@@ -101,7 +105,7 @@ class Workers:
         if worker.stopping or self._closed:
             return
         self._on_lost()
-        if len(worker):
+        if worker.rooms:
             self._add()
 
 

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.core import events as e
-from app.core.pcm import AudioFormat
 from app.core.events import MessageFailed
+from app.core.pcm import AudioFormat
 from app.core.spec import AudioPathName
 from app.core.voice import Cut, Voice, VoiceOptions
 from app.runtime.pump import Pump

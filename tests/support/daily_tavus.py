@@ -72,7 +72,7 @@ def _handler(sandbox_url: str) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = do_DELETE = do_PATCH = _pass_on
+        do_GET = do_POST = do_DELETE = do_PATCH = _pass_on  # noqa: N815  # its own names
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its own name
             """Say nothing."""
