@@ -52,3 +52,17 @@ def test_word_of_mouth_counts_until_the_replica_was_seen() -> None:
     assert room.told() is None
     assert room.present() is None
     assert e.ReplicaJoined() == room.joined(REPLICA)
+
+
+def test_coming_back_is_news_only_of_what_has_changed() -> None:
+    """Who went meanwhile has left, who came has joined, and the replica is learnt anew."""
+    carl = e.Participant("c", "carl", "Carl")
+    room = Occupants()
+    first = room.entered((REPLICA, ALICE, BOB))
+    again = room.entered((BOB, carl))
+
+    assert [e.ReplicaJoined(), e.ParticipantJoined(ALICE), e.ParticipantJoined(BOB)] == first
+    assert [e.ParticipantLeft(ALICE), e.ParticipantJoined(carl)] == again
+    assert e.ReplicaJoined() == room.present()  # nobody has seen it leave since
+    assert None is room.left(REPLICA)
+    assert [1, 2, 3] == [room.number(person) for person in (ALICE, BOB, carl)]

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from app.core.pcm import (
     AudioFormat,
+    Chunk,
     Encoding,
     ms_to_samples,
     ns_to_samples,
@@ -87,3 +88,16 @@ def test_every_encoding_has_a_width() -> None:
 def test_samples_in_bytes(fmt: AudioFormat, count: int, samples: int) -> None:
     """Bytes of any format are told in whole samples at 24 kHz, rounded down."""
     assert samples == fmt.samples_in(count)
+
+
+@pytest.mark.parametrize(("length", "parts"), [(2, ((2, 0), (2, 4))), (6, ((4, 2), (0, 2)))])
+def test_a_chunk_can_be_cut_in_two(
+    length: int, parts: tuple[tuple[int, int], tuple[int, int]]
+) -> None:
+    """Speech stays at the front of each part, and padding at its end; no sample is lost."""
+    chunk = Chunk(bytes(range(16)), 4, 4)
+    first, rest = chunk.split(length)
+
+    assert chunk.pcm == first.pcm + rest.pcm
+    assert parts == ((first.samples, first.silence), (rest.samples, rest.silence))
+    assert (length, 8 - length) == (first.length, rest.length)

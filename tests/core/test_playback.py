@@ -646,3 +646,103 @@ def test_a_stop_while_the_next_frame_is_on_its_way() -> None:
     stage.run_out()
 
     assert "done b played 500/500/500 replica" in stage.log()
+
+
+@pytest.mark.parametrize("path", AudioPathName)
+def test_a_lost_room_gives_back_what_it_had_not_played(path: AudioPathName) -> None:
+    """It goes first in the next room, in its order, and the utterance is played whole."""
+    stage = Stage(VoiceOptions(audio_path=path), manners=SILENT, listens=False)
+    stage.say("a", 100)
+    playback = stage.voice.playback
+    playback.released = True
+    taken: list[Delivery] = []
+    for _ in range(3):
+        delivery = playback.next(stage.now)
+        assert delivery is not None
+        playback.handed(delivery, stage.now)
+        taken.append(delivery)
+    in_hand = playback.next(stage.now)
+    assert in_hand is not None
+
+    playback.put_back(in_hand)
+    for delivery in reversed(taken):
+        playback.give_back(delivery)
+    playback.renew()
+    again = [playback.next(stage.now) for _ in range(4)]
+
+    assert [*taken, in_hand] == again
+    for delivery in again:
+        assert delivery is not None
+        playback.handed(delivery, stage.now)
+    if path is AudioPathName.TRACK:
+        playback.consumed(4 * 20 * S, stage.now)  # of the stage's device is only what follows
+    stage.run_out()
+    done = stage.done("a")
+
+    assert ("played", 100, 100) == (done.status, done.sent_ms, done.played_ms)
+
+
+def test_an_end_that_was_given_back_is_told_again() -> None:
+    """The run goes on until its ``done`` has arrived, and not for ever if it never does."""
+    stage = Stage(manners=SILENT, listens=False)
+    stage.say("a", 10)
+    playback = stage.voice.playback
+    playback.released = True
+    ends = []
+    for tries in range(3):
+        while (delivery := playback.next(stage.now)) is not None:
+            playback.handed(delivery, stage.now)
+            end = delivery
+        playback.refused(end, too_large=False)
+        ends.append((end.done, end.tries))
+
+        assert tries + 1 == end.run.refusals
+
+    assert [(True, 0), (True, 1), (True, 2)] == ends
+
+
+def test_what_was_refused_for_its_size_comes_back_in_smaller_pieces() -> None:
+    """Half as large, and so are all that follow; 10 ms are never cut."""
+    stage = Stage(manners=SILENT, listens=False)
+    stage.say("a", 90)
+    playback = stage.voice.playback
+    playback.released = True
+    first = playback.next(stage.now)
+    assert first is not None
+    playback.handed(first, stage.now)
+    second = playback.next(stage.now)
+    assert second is not None
+    playback.handed(second, stage.now)
+    playback.refused(second, too_large=True)
+    lengths = []
+    while (delivery := playback.next(stage.now)) is not None and not delivery.done:
+        playback.handed(delivery, stage.now)
+        lengths.append((delivery.chunk.length // S, delivery.tries))
+    playback.refused(first, too_large=True)
+    smallest = playback.next(stage.now)
+
+    assert [(20, 1), (20, 1), (20, 0), (20, 0)] == lengths
+    assert smallest is not None
+    assert 10 * S == smallest.chunk.length
+
+
+def test_what_comes_back_after_a_cut_is_not_handed_over_again() -> None:
+    """It counts as dropped."""
+    stage = Stage(manners=SILENT, listens=False)
+    stage.say("a", 50)
+    playback = stage.voice.playback
+    playback.released = True
+    taken = playback.next(stage.now)
+    assert taken is not None
+    playback.handed(taken, stage.now)
+    in_hand = playback.next(stage.now)
+    assert in_hand is not None
+    cut = stage.cut()
+    assert cut is not None
+    playback.put_back(in_hand)
+    playback.give_back(taken)
+    stage.report(cut)
+    stage.run_out()
+
+    assert None is playback.next(stage.now)
+    assert ["done a interrupted 50/0/0 clock"] == stage.log("utterance.done")

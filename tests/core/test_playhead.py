@@ -177,3 +177,18 @@ def test_a_position_is_reached_exactly_when_it_says(
     assert at is not None
     assert position == head.at(max(at, now))
     assert at <= now or position - 1 == head.at(at - 1)
+
+
+def test_a_player_that_did_not_get_its_last_samples() -> None:
+    """They are not waited for; what was played before stays played."""
+    head = Playhead()
+    head.hand(2400, 0)
+    head.take_back(1200)
+
+    assert 1200 == head.handed
+    assert 1200 == head.at(10**9)
+
+    head.hand(2400, 10**9)
+    head.take_back(9999)
+
+    assert 1200 == head.handed

@@ -233,3 +233,35 @@ def test_the_deadline_is_exactly_when_due_first_says_yes(
             allowed = (now - began) * 24 // MS + max(lead, item.samples())
 
             assert handed <= allowed + len(steps)  # each deadline is rounded up by less than 1 ns
+
+
+def test_what_was_put_back_goes_next_at_its_old_time() -> None:
+    """The order stays, nothing is counted twice, and there is no gap where the sink got nothing."""
+    playout = filled(0)
+    first, second = playout.due(START), playout.due(START + 40 * MS)
+    assert first is not None
+    assert second is not None
+    waiting = playout.waiting
+    playout.put_back(second)
+    playout.put_back(first)
+
+    assert waiting + 2 * 40 * 24 == playout.waiting
+    assert 0 == deadline_ms(playout)
+    assert first == playout.due(START + 40 * MS)
+    assert second == playout.due(START + 40 * MS)
+    assert 80 == deadline_ms(playout)
+
+
+def test_a_sink_may_take_less_at_once() -> None:
+    """Larger chunks are cut as they leave, and refusals stay with both parts."""
+    playout = Playout(None)
+    playout.push(UTTERANCE, [sized(40)])
+    playout.put_back(Queued(UTTERANCE, sized(40), tries=2))
+    playout.largest = 24 * 25
+
+    lengths = []
+    while (item := playout.due(START)) is not None:
+        lengths.append((item.samples() // 24, item.tries))
+
+    assert [(25, 2), (15, 2), (25, 0), (15, 0)] == lengths
+    assert 0 == playout.waiting

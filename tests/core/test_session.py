@@ -7,7 +7,7 @@ import pytest
 
 from app.core import commands as c
 from app.core import events as e
-from app.core.session import OUTSIDE, TABLE, Fact, IllegalEvent, Session, State
+from app.core.session import MAX_LOSSES, OUTSIDE, TABLE, Fact, IllegalEvent, Session, State
 from app.core.spec import Status
 from app.errors import BridgeError, Internal, ReplicaLost, ReplicaTimeout, RoomFailed, TavusRejected
 
@@ -26,6 +26,7 @@ SAMPLES: dict[type[Fact], Fact] = {
         e.ConversationShutDown("max_call_duration reached"),
         e.RoomJoined(),
         e.RoomFailed(FAILURE),
+        e.RoomLost(FAILURE),
         e.ReplicaJoined(),
         e.ReplicaLeft(),
         e.ParticipantJoined(PERSON),
@@ -51,12 +52,25 @@ WAY: dict[State, tuple[type[Fact], ...]] = {
         e.ReplicaJoined,
         e.ReplicaLeft,
     ),
+    State.REJOINING: (
+        e.StartRequested,
+        e.ConversationCreated,
+        e.RoomJoined,
+        e.ReplicaJoined,
+        e.RoomLost,
+    ),
     State.ENDING: (e.StartRequested, e.ConversationCreated, e.StopRequested),
     State.OVER: (e.StartRequested, e.ConversationCreated, e.StopRequested, e.ConversationEnded),
 }
 """What leads to each state."""
 
-WITH_A_CONVERSATION = (State.JOINING, State.WAITING, State.READY, State.LOST)
+WITH_A_CONVERSATION = (
+    State.JOINING,
+    State.WAITING,
+    State.READY,
+    State.LOST,
+    State.REJOINING,
+)
 ENDED = (State.ENDING, State.OVER)
 
 
@@ -136,6 +150,7 @@ def test_the_table_is_the_law(state: State, kind: type[Fact]) -> None:
         (State.WAITING, Status.STARTING),
         (State.READY, Status.READY),
         (State.LOST, Status.READY),
+        (State.REJOINING, Status.READY),
         (State.ENDING, Status.ENDED),
         (State.OVER, Status.ENDED),
     ],
@@ -206,6 +221,57 @@ def test_the_replica_may_go_and_come_back() -> None:
     ) == session.handle(e.ReplicaJoined())
 
 
+# --- losing the room --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", [State.JOINING, State.WAITING])
+def test_a_room_lost_before_the_session_is_ready_is_joined_again(state: State) -> None:
+    """The same conversation, and the same time to get ready."""
+    session = session_in(state)
+
+    assert (c.JoinRoom(),) == session.handle(e.RoomLost(FAILURE))
+    assert State.JOINING is session.state
+
+
+def test_a_ready_session_comes_back_and_looks_for_the_replica_anew() -> None:
+    """Audio is held, clients see the replica go and come, and one timer bounds it all."""
+    session = session_in(State.READY)
+
+    assert (
+        c.HoldAudio(),
+        c.TellReplica(joined=False),
+        c.StartTimer(c.Timer.REPLICA_LOST),
+        c.JoinRoom(),
+    ) == session.handle(e.RoomLost(FAILURE))
+    assert (State.REJOINING, Status.READY) == (session.state, session.status)
+    assert (c.JoinRoom(),) == session.handle(e.RoomLost(FAILURE))  # the new one as well
+    assert () == session.handle(e.RoomJoined())
+    assert (
+        c.StopTimer(c.Timer.REPLICA_LOST),
+        c.TellReplica(joined=True),
+        c.ReleaseAudio(),
+    ) == session.handle(e.ReplicaJoined())
+
+
+def test_a_room_lost_while_the_replica_is_away_does_not_start_the_wait_anew() -> None:
+    """The replica has been away all that time."""
+    session = session_in(State.LOST)
+
+    assert (c.JoinRoom(),) == session.handle(e.RoomLost(FAILURE))
+    assert State.REJOINING is session.state
+
+
+def test_a_room_is_not_joined_again_for_ever() -> None:
+    """The loss that is one too many ends the session, with what was wrong."""
+    session = session_in(State.READY)
+    for _ in range(MAX_LOSSES):
+        session.handle(e.RoomLost(FAILURE))
+    orders = session.handle(e.RoomLost(FAILURE))
+
+    assert (c.TellState(), c.Finish(), c.LeaveRoom(), c.EndConversation()) == orders
+    assert ("room_failed", FAILURE) == (session.reason, session.error)
+
+
 # --- the end ----------------------------------------------------------------------------------
 
 CAUSES: list[tuple[Fact, str, str | None, BridgeError | type[BridgeError] | None, set[State]]] = [
@@ -221,14 +287,14 @@ CAUSES: list[tuple[Fact, str, str | None, BridgeError | type[BridgeError] | None
         "replica_timeout",
         None,
         ReplicaTimeout,
-        {State.NEW, State.READY, State.LOST},
+        {State.NEW, State.READY, State.LOST, State.REJOINING},
     ),
     (
         e.ReplicaLostTimedOut(),
         "replica_lost",
         None,
         ReplicaLost,
-        set(State) - {State.LOST},
+        set(State) - {State.LOST, State.REJOINING},
     ),
     (
         e.ConversationRefused(REFUSAL),
@@ -350,14 +416,16 @@ NOTHING = [
     (State.NEW, e.RoomFailed),
     *[
         (state, e.ReplicaJoined)
-        for state in (State.NEW, State.CREATING, State.JOINING, State.READY)
+        for state in (State.NEW, State.CREATING, State.JOINING, State.READY, State.REJOINING)
     ],
+    *[(state, e.ReplicaLeft) for state in State if state not in {State.READY, *ENDED}],
+    *[(state, e.ReadyTimedOut) for state in (State.NEW, State.READY, State.LOST, State.REJOINING)],
     *[
-        (state, e.ReplicaLeft)
-        for state in (State.NEW, State.CREATING, State.JOINING, State.WAITING, State.LOST)
+        (state, e.ReplicaLostTimedOut)
+        for state in State
+        if state not in {State.LOST, State.REJOINING}
     ],
-    *[(state, e.ReadyTimedOut) for state in (State.NEW, State.READY, State.LOST)],
-    *[(state, e.ReplicaLostTimedOut) for state in State if state is not State.LOST],
+    *[(state, e.RoomLost) for state in (State.NEW, State.CREATING, *ENDED)],
     *[(State.NEW, kind) for kind in (e.IdleTimedOut, e.LifetimeReached)],
 ]
 """Facts that come too early, too late or twice (after the end: see above)."""

@@ -21,6 +21,7 @@ FROM_OUTSIDE: list[Fact] = [
     e.ConversationEnded(),
     e.ConversationShutDown("max_call_duration reached"),
     e.RoomFailed(RoomFailed()),
+    e.RoomLost(RoomFailed()),
     e.ParticipantJoined(PERSON),
     e.ParticipantLeft(PERSON),
     e.ReadyTimedOut(),
