@@ -134,10 +134,12 @@ class Playback:
         """The room is lost, and all that it had was given back: the next is another one."""
         self._speech.renew()
 
-    def refused(self, delivery: Delivery, *, too_large: bool) -> None:
-        """The room refused the last chunk that it had taken: it goes next, smaller if need be."""
-        if too_large:
-            self._playout.largest = max(SMALLEST, delivery.chunk.length // 2)
+    def shrink(self, samples: int) -> None:
+        """Hand over no more at once than this, or ``SMALLEST``: the room does not take it."""
+        self._playout.largest = max(SMALLEST, samples)
+
+    def refused(self, delivery: Delivery) -> None:
+        """The room refused the last chunk that it had taken: it goes next."""
         if delivery.utterance is None:
             delivery.run.refusals += 1
         self.give_back(replace(delivery, tries=delivery.tries + 1))

@@ -7,8 +7,9 @@ from collections import OrderedDict, deque
 from app.core.events import MessageFailed, RoomLost
 from app.core.playback import Delivery, Playback
 
-REMEMBERED = 64
-"""How many handed-over messages are remembered in case the room says that one failed."""
+REMEMBERED = 256
+"""How many handed-over messages are remembered in case the room says that one failed: as many as
+go out, in pieces of 20 ms, in the 5 s after which the last of these comes."""
 
 FRAMES = 16
 """How many frames of track audio are remembered: more than a room may have under way."""
@@ -70,6 +71,13 @@ class Handed:
     def retry(self) -> None:
         """Put back what was refused, or let go of it."""
         self.retry_at = None
+        large = [
+            self._messages[number].chunk.length
+            for number, failure in self._refused.items()
+            if failure.too_large
+        ]
+        if large:
+            self._playback.shrink(max(large) // 2)
         is_last = True
         for number in sorted(self._messages, reverse=True):
             failure = self._refused.pop(number, None)
@@ -80,7 +88,7 @@ class Handed:
                 continue
             delivery = self._messages.pop(number)
             if is_last:
-                self._playback.refused(delivery, too_large=failure.too_large)
+                self._playback.refused(delivery)
             else:
                 self._playback.lost(delivery)
         self._refused.clear()

@@ -690,10 +690,12 @@ def test_an_end_that_was_given_back_is_told_again() -> None:
     playback.released = True
     ends = []
     for tries in range(3):
+        taken: list[Delivery] = []
         while (delivery := playback.next(stage.now)) is not None:
             playback.handed(delivery, stage.now)
-            end = delivery
-        playback.refused(end, too_large=False)
+            taken.append(delivery)
+        end = taken[-1]
+        playback.refused(end)
         ends.append((end.done, end.tries))
 
         assert tries + 1 == end.run.refusals
@@ -713,12 +715,14 @@ def test_what_was_refused_for_its_size_comes_back_in_smaller_pieces() -> None:
     second = playback.next(stage.now)
     assert second is not None
     playback.handed(second, stage.now)
-    playback.refused(second, too_large=True)
+    playback.shrink(20 * S)
+    playback.refused(second)
     lengths = []
     while (delivery := playback.next(stage.now)) is not None and not delivery.done:
         playback.handed(delivery, stage.now)
         lengths.append((delivery.chunk.length // S, delivery.tries))
-    playback.refused(first, too_large=True)
+    playback.shrink(1)
+    playback.refused(first)
     smallest = playback.next(stage.now)
 
     assert [(20, 1), (20, 1), (20, 0), (20, 0)] == lengths
