@@ -88,6 +88,7 @@ class Worker:
         self._started = asyncio.Event()
         """It takes rooms, or never will."""
         self._over = asyncio.Event()
+        self._finished = asyncio.Event()
         self._why: str | None = None
         """Why it is dead, if it is."""
         self._heard = False
@@ -133,8 +134,8 @@ class Worker:
         self._overdue[room] = self._clock.call_at(at, lambda: self._give_up(room))
 
     def send(self, order: Order) -> None:
-        """Send an order, unless it is dead. Never blocks: what may wait is bounded by credits."""
-        if self._transport is not None and not self.dead:
+        """Send an order, unless it is to end. Never blocks: credits bound what may wait."""
+        if self._transport is not None and not self.dead and not self.stopping:
             self._transport.write(encode(order))
 
     async def wait_started(self) -> None:
@@ -158,9 +159,13 @@ class Worker:
             self._die("it was let go")
             if self._process is not None:
                 await self._process.wait()
+            self._finished.set()
 
     async def stop(self) -> None:
-        """Have it leave its rooms and end; it is killed when that takes too long."""
+        """Have it leave its rooms and end; it is killed when that takes too long.
+
+        Returns when ``run`` has.
+        """
         self.stopping = True
         if self._transport is not None and not self.dead:
             self._transport.write_eof()
@@ -168,6 +173,7 @@ class Worker:
                 async with deadline(self._clock, self._clock.now() + STOP_NS):
                     await self._over.wait()
         self._die("it was stopped")
+        await self._finished.wait()
 
     def kill(self, why: str) -> None:
         """Kill it: it does not do what it must. Its tenants are told soon, not from in here."""
@@ -212,7 +218,7 @@ class Worker:
             except TimeoutError:
                 # Counted in turns of our own loop: a stall of ours is one beat, however long.
                 missed = 0 if self._heard else missed + 1
-            if missed >= MISSED_BEATS:
+            if missed >= MISSED_BEATS and not self.stopping:
                 self._die("it hangs")
 
     def _take(self, report: Report) -> None:
