@@ -82,7 +82,7 @@ class RemoteRoom:
         except errors.RoomFailed:
             return  # the worker's end is told by itself
         if self._leaving:
-            worker.leave(self._number)
+            worker.leave(self._number)  # whoever left may have stopped waiting for it
             return
         worker.send(link.Join(self._number, self._url, self._token, self._name, self._is_track))
         try:
@@ -93,12 +93,15 @@ class RemoteRoom:
 
     async def leave(self) -> None:
         """Leave and let go of everything. Can be called twice and at any time."""
-        first, self._leaving = not self._leaving, True
+        self._leaving = True
         self._let_go()
-        if self._worker is None or self._worker.dead:
+        if self._worker is None:
             return
-        if first:
-            self._worker.leave(self._number)
+        try:
+            await self._worker.wait_started()
+        except errors.RoomFailed:
+            return  # there is nothing to leave
+        self._worker.leave(self._number)
         await self._has_left.wait()
 
     async def write_audio(self, epoch: int, chunk: Chunk) -> bool:

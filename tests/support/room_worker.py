@@ -4,8 +4,8 @@ Run as ``python -m tests.support.room_worker HOW --fd N``. ``HOW`` is ``good``, 
 once), ``mute`` (is never ready), ``deaf`` (ready, and then answers nothing), ``stuck`` (never has
 left a room), ``stubborn`` (does not end) or ``mad`` (says what nobody understands).
 
-A room is told by its URL: one with ``fails`` cannot be joined, one with ``again`` not this time;
-one with ``silent`` answers neither messages nor clears; of all others every frame sounds at once
+A room is told by its URL: one with ``fails`` cannot be joined, one with ``again`` not this time,
+a join of one with ``unanswered`` never ends; one with ``silent`` answers neither messages nor clears; of all others every frame sounds at once
 but from the third on. A message ``refuse``, ``large`` or ``lost`` meets its fate; ``die`` ends the
 process; ``say X`` is said to us as JSON ``X``; ``cut`` and ``mend`` are about the signalling;
 ``come`` and ``go`` about Anna.
@@ -59,6 +59,8 @@ class FakeWorker:
             case link.Join(room, url):
                 self._urls[room] = url
                 self._frames[room] = 0
+                if "unanswered" in url:
+                    return
                 if "fails" in url or "again" in url:
                     self._tell(link.Failed(room, "the room refused us", "again" in url))
                 else:

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from app import errors
+from app.core import events as e
+from app.core.pcm import Chunk
+from app.runtime.clock import SystemClock
+from app.runtime.room_remote import CLEAR_NS, FRAMES_AHEAD, JOIN_NS, RemoteRoom
+from app.runtime.worker import BEAT_NS
+from app.runtime.workers import Workers
+from tests.support.clock import FakeClock, settle
+from tests.support.processes import until
+from tests.support.room_worker import ANNA
+
+FRAME = Chunk(bytes(960), 480)
+
+
+class Rig:
+    """A pool of fake workers, and rooms in it."""
+
+    def __init__(self, how: str = "good", clock: FakeClock | None = None) -> None:
+        self.clock = clock or SystemClock()
+        command = (sys.executable, "-m", "tests.support.room_worker", how)
+        self.workers = Workers(self.clock, command, rooms_per_worker=4, on_lost=lambda: None)
+        self.facts: list[e.RoomFact] = []
+
+    def room(self, name: str = "r") -> RemoteRoom:
+        """A room that is not joined."""
+        return RemoteRoom(
+            f"https://x.daily.co/{name}",
+            None,
+            "Bridge",
+            self.facts.append,
+            self.clock,
+            self.workers,
+            is_track=True,
+        )
+
+    async def joined(self, name: str = "r") -> RemoteRoom:
+        """A room that we are in; what was told until then is forgotten."""
+        room = self.room(name)
+        await room.join()
+        await self.until(e.RoomJoined)
+        self.facts.clear()
+        return room
+
+    async def until(self, kind: type[e.RoomFact]) -> list[Any]:
+        """The facts of this type, once there is one."""
+        await until(f"a {kind.__name__}", lambda: self.of(kind))
+        return self.of(kind)
+
+    def of(self, kind: type[e.RoomFact]) -> list[Any]:
+        """The facts of this type."""
+        return [fact for fact in self.facts if isinstance(fact, kind)]
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    """On the machine's own clock."""
+    made = Rig()
+    yield made
+    await made.workers.close()
+
+
+@pytest.fixture
+async def slow() -> AsyncIterator[Rig]:
+    """On a clock that is moved by hand."""
+    made = Rig(clock=FakeClock())
+    yield made
+    await made.workers.close()
+
+
+async def test_joining_tells_who_is_there(rig: Rig) -> None:
+    """And leaving is over when the worker says so; twice is once."""
+    room = rig.room()
+    await room.join()
+    (joined,) = await rig.until(e.RoomJoined)
+    await room.ping()
+    await room.leave()
+    await room.leave()
+
+    assert (ANNA,) == joined.participants
+    with pytest.raises(errors.RoomFailed):
+        await room.ping()
+
+
+@pytest.mark.parametrize(("name", "kind"), [("fails", e.RoomFailed), ("again", e.RoomLost)])
+async def test_a_join_that_fails(rig: Rig, name: str, kind: type[Any]) -> None:
+    """For good, or so that it may be tried again."""
+    room = rig.room(name)
+    await room.join()
+    (fact,) = await rig.until(kind)
+    await room.leave()
+
+    assert "the room refused us" == fact.error.detail
+    assert [fact] == rig.facts
+
+
+@pytest.mark.parametrize("how", ["broken", "mute"])
+async def test_a_worker_that_does_not_start(how: str) -> None:
+    """The room is lost; nobody waits for ever."""
+    clock = FakeClock()
+    rig = Rig(how, clock)
+    room = rig.room()
+    joining = asyncio.create_task(room.join())
+    while not joining.done():
+        await asyncio.sleep(0.01)
+        await clock.run(100_000_000)
+    await joining
+    await settle()
+
+    assert 1 == len(rig.of(e.RoomLost))
+    await rig.workers.close()
+
+
+async def test_a_join_that_is_never_answered_costs_the_worker(slow: Rig) -> None:
+    """The worker has deadlines of its own: one that meets ours is broken."""
+    joining = asyncio.create_task(slow.room("unanswered").join())
+    await settle()
+    (worker,) = slow.workers.alive
+    await worker.wait_started()
+    assert isinstance(slow.clock, FakeClock)
+    end = slow.clock.now() + JOIN_NS
+    while slow.clock.now() < end:
+        await until("it lives", lambda: worker._heard)
+        await slow.clock.run(BEAT_NS)
+    await joining
+    await settle()
+
+    assert "did not answer for a join" in slow.of(e.RoomLost)[0].error.detail
+
+
+async def test_leaving_before_the_worker_has_started(rig: Rig) -> None:
+    """Nothing is told any more, and the place is free again."""
+    room = rig.room()
+    joining = asyncio.create_task(room.join())
+    await asyncio.sleep(0)
+    await asyncio.gather(joining, room.leave())
+    await until("the worker is gone", lambda: not rig.workers.alive)
+
+    assert [] == rig.facts
+
+
+async def test_frames_are_credited(rig: Rig) -> None:
+    """So many are ahead of the device; then the next one waits."""
+    room = await rig.joined()
+    for _ in range(FRAMES_AHEAD + 2):  # the fake device plays two
+        assert await room.write_audio(0, FRAME)
+    waiting = asyncio.create_task(room.write_audio(0, FRAME))
+    await until("two have sounded", lambda: len(rig.of(e.AudioConsumed)) == 2)
+    await settle()
+
+    assert not waiting.done()
+    handed = await room.clear_audio(1)
+
+    assert not await waiting
+    assert 4 * 480 == handed
+    assert not await room.write_audio(0, FRAME)
+    assert await room.write_audio(1, FRAME)
+    await room.leave()
+
+
+async def test_a_worker_that_does_not_clear_is_killed(slow: Rig) -> None:
+    """Nobody knows what it still plays; the room is lost, whoever asked has stopped waiting."""
+    room = await slow.joined("silent")
+    assert await room.write_audio(0, FRAME)
+    await slow.until(e.AudioConsumed)
+    clearing = asyncio.create_task(room.clear_audio(1))
+    await settle()
+    assert isinstance(slow.clock, FakeClock)
+    await slow.clock.run(CLEAR_NS)
+    with pytest.raises(TimeoutError):
+        await clearing
+    await settle()
+
+    assert "did not stop its audio in time" in slow.of(e.RoomLost)[0].error.detail
+    assert 480 == await room.clear_audio(2)  # what is known: nothing reaches the device any more
+
+
+async def test_what_becomes_of_messages(rig: Rig) -> None:
+    """Refused, too large, or never answered: each is told once, with its number."""
+    room = await rig.joined()
+    numbers = [await room.send_message(text) for text in ("fine", "refuse", "large", "lost")]
+    await until("three have failed", lambda: len(rig.of(e.MessageFailed)) == 3)
+    await room.leave()
+
+    assert [1, 2, 3, 4] == numbers
+    assert [(2, True, False), (3, True, True), (4, False, False)] == [
+        (fact.message_id, fact.definite, fact.too_large) for fact in rig.of(e.MessageFailed)
+    ]
+    assert 0 == await room.send_message("too late")
+
+
+async def test_four_messages_may_be_unanswered(rig: Rig) -> None:
+    """Audio that waits is sent away by a clear; anything else is not."""
+    room = await rig.joined("silent")
+    for number in range(1, 5):
+        assert number == await room.send_message("x", epoch=0)
+    audio = asyncio.create_task(room.send_message("x", epoch=0))
+    other = asyncio.create_task(room.send_message("x"))
+    await settle()
+    clearing = asyncio.create_task(room.clear_audio(1))
+
+    assert 0 == await audio
+    assert 0 == await room.send_message("x", epoch=0)
+    assert not other.done()
+    leaving = asyncio.create_task(room.leave())
+
+    assert 0 == await other
+    assert 0 == await clearing
+    await leaving
+
+
+async def test_a_lost_worker_loses_the_room(rig: Rig) -> None:
+    """With what is known of messages and audio; nobody waits for it any more."""
+    room = await rig.joined("silent")
+    for _ in range(FRAMES_AHEAD + 2):
+        assert await room.write_audio(0, FRAME)
+    await until("two have sounded", lambda: len(rig.of(e.AudioConsumed)) == 2)
+    first = await room.send_message("x", epoch=0)
+    second = await room.send_message("y")
+    waiting = asyncio.create_task(room.write_audio(0, FRAME))
+    await settle()
+    (worker,) = rig.workers.alive
+    worker.kill("it is late")
+    (lost,) = await rig.until(e.RoomLost)
+
+    assert not await waiting
+    assert "the room worker is gone: it is late" == lost.error.detail
+    assert ((first, second), 2 * 480) == (lost.unanswered, lost.consumed)
+    assert [lost] == [fact for fact in rig.facts if not isinstance(fact, e.AudioConsumed)]
+    await room.leave()
+
+
+async def test_what_happens_in_the_room_is_told(rig: Rig) -> None:
+    """Objects and strings are app messages; anything else is nobody's."""
+    room = await rig.joined()
+    nested = "[" * 100_000
+    for text in ("cut", "mend", "come", "go", 'say {"a":1}', 'say "b"', "say 1", f"say {nested}"):
+        await room.send_message(text)
+    await until("all is told", lambda: len(rig.facts) == 6)
+    await room.leave()
+
+    told = [type(fact) for fact in rig.facts]
+    assert [e.LinkInterrupted, e.LinkRestored, e.ParticipantJoined, e.ParticipantLeft] == told[:4]
+    assert [{"a": 1}, "b"] == [fact.message for fact in rig.of(e.AppMessageReceived)]
