@@ -50,6 +50,9 @@ class ReleaseAudio:
 class HoldAudio:
     """The replica does not listen: keep what waits."""
 
+    gone: bool
+    """It has left, and what it held is lost; else it plays on what it has."""
+
 
 @dataclass(frozen=True, slots=True)
 class TellState:

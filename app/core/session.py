@@ -249,7 +249,7 @@ class Session:
                 if after is before:
                     return ()
                 return (
-                    c.HoldAudio(),
+                    c.HoldAudio(gone=True),
                     c.TellReplica(joined=False),
                     c.StartTimer(c.Timer.REPLICA_LOST),
                 )
@@ -283,7 +283,7 @@ class Session:
         away: tuple[c.Command, ...] = ()
         if before is State.READY:
             away = (
-                c.HoldAudio(),
+                c.HoldAudio(gone=False),
                 c.TellReplica(joined=False),
                 c.StartTimer(c.Timer.REPLICA_LOST),
             )

@@ -93,6 +93,12 @@ class Handed:
                 self._playback.lost(delivery)
         self._refused.clear()
 
+    def forget(self) -> None:
+        """The messages are accounted for, whatever the room says of them later."""
+        self._messages.clear()
+        self._refused.clear()
+        self.retry_at = None
+
     def cleared(self, samples: int) -> None:
         """The device dropped what it had not begun; it got ``samples`` since joining."""
         self._frames.clear()
@@ -105,7 +111,7 @@ class Handed:
         for number in sorted(self._messages, reverse=True):
             if number in unanswered:
                 self._playback.give_back(self._messages[number])
-        self._messages.clear()
+        self.forget()
         for end, delivery in reversed(self._frames):
             if end > loss.consumed:
                 self._playback.give_back(delivery)

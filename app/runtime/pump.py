@@ -67,7 +67,7 @@ class Pump:
 
     def forget(self) -> None:
         """What was handed over is accounted for, whatever the room says of it later."""
-        self._sent.clear()
+        self._handed.forget()
 
     async def run(self, room: Room, conversation_id: str) -> None:
         """Hand over to ``room`` until cancelled, or until the room takes nothing more."""

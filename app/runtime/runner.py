@@ -228,9 +228,9 @@ class Runner:
             case c.StopTimer(timer):
                 self._timers.stop(timer)
             case c.ReleaseAudio():
-                self.speaker.listen(listens=True)
-            case c.HoldAudio():
-                self.speaker.listen(listens=False)
+                self.speaker.listen()
+            case c.HoldAudio(gone):
+                self.speaker.hold(gone=gone)
             case c.TellState():
                 self._tell_state()
             case c.TellReplica(joined):

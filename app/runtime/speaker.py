@@ -86,10 +86,15 @@ class Speaker:
             self._pumping.cancel()
             self._pumping = None
 
-    def listen(self, *, listens: bool) -> None:
-        """Speak only while the replica listens."""
-        self._is_listening = listens
-        if not listens:
+    def listen(self) -> None:
+        """The replica listens: speak."""
+        self._is_listening = True
+        self._release()
+
+    def hold(self, *, gone: bool) -> None:
+        """The replica does not listen; when it is ``gone``, what it held is lost."""
+        self._is_listening = False
+        if gone:
             self.voice.playback.lose_replica(self._clock.now())
             self._pump.forget()
         self._release()

@@ -209,7 +209,7 @@ def test_the_replica_may_go_and_come_back() -> None:
     session = session_in(State.READY)
 
     assert (
-        c.HoldAudio(),
+        c.HoldAudio(gone=True),
         c.TellReplica(joined=False),
         c.StartTimer(c.Timer.REPLICA_LOST),
     ) == session.handle(e.ReplicaLeft())
@@ -238,7 +238,7 @@ def test_a_ready_session_comes_back_and_looks_for_the_replica_anew() -> None:
     session = session_in(State.READY)
 
     assert (
-        c.HoldAudio(),
+        c.HoldAudio(gone=False),
         c.TellReplica(joined=False),
         c.StartTimer(c.Timer.REPLICA_LOST),
         c.JoinRoom(),
