@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import sys
 from pathlib import Path
 
 import httpx
@@ -13,18 +15,37 @@ from app.runtime.journal import Intent, Journal
 from app.serve import run
 from app.settings import RoomKind, Settings
 from tests.support.clock import settle
+from tests.support.processes import children
 from tests.support.streams import ORIGIN, new_session, served
 from tests.support.world import S, World
 
 DAILY = Settings(_env_file=None, room=RoomKind.DAILY, tavus_api_key="secret-key", port=0)
 
 
-def test_daily_rooms_are_refused() -> None:
-    """What is not built is said when the service starts, not when the first session does."""
-    with pytest.raises(CannotStart, match="set BRIDGE_ROOM=sandbox"):
+@pytest.fixture
+def _no_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be on a machine for which the SDK does not exist."""
+    monkeypatch.setitem(sys.modules, "daily", None)
+
+
+@pytest.mark.usefixtures("_no_sdk")
+def test_daily_rooms_need_the_sdk() -> None:
+    """What is missing is said when the service starts, not when the first session does."""
+    with pytest.raises(CannotStart, match="BRIDGE_ROOM=sandbox runs without it"):
         create_app(DAILY)
 
 
+async def test_daily_rooms_need_no_worker_before_there_is_one() -> None:
+    """The service starts and ends without having started any."""
+    world = World(room="daily", rooms_per_worker=2, track_auto_silence=True)
+    app = create_app(world.settings, clock=world.clock, http=world.http)
+    async with app.router.lifespan_context(app):
+        processes = children(os.getpid())
+
+    assert [] == processes
+
+
+@pytest.mark.usefixtures("_no_sdk")
 def test_serve_says_in_one_line_why_it_cannot_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -32,7 +53,7 @@ def test_serve_says_in_one_line_why_it_cannot_start(
     caplog.set_level(logging.INFO)
 
     assert 1 == run(DAILY.model_copy(update={"data_dir": tmp_path}), create_app)
-    assert [True] == ["Daily rooms are not built yet" in line for line in caplog.messages]
+    assert [True] == ["daily-python is not installed" in line for line in caplog.messages]
     assert [None] == [record.exc_info for record in caplog.records]
 
 
