@@ -156,6 +156,7 @@ class DailyRoom:
         if self._leaving.is_set():
             return
         self._leaving.set()
+        self._is_told = False  # nobody wants to hear of it any more
         if self._joining is not None:
             _resolve(self._joining, "we leave")
         if self._audio is not None:

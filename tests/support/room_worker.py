@@ -5,10 +5,10 @@ once), ``mute`` (is never ready), ``deaf`` (ready, and then answers nothing), ``
 left a room), ``stubborn`` (does not end) or ``mad`` (says what nobody understands).
 
 A room is told by its URL: one with ``fails`` cannot be joined, one with ``again`` not this time,
-a join of one with ``unanswered`` never ends; one with ``silent`` answers neither messages nor clears; of all others every frame sounds at once
-but from the third on. A message ``refuse``, ``large`` or ``lost`` meets its fate; ``die`` ends the
-process; ``say X`` is said to us as JSON ``X``; ``cut`` and ``mend`` are about the signalling;
-``come`` and ``go`` about Anna.
+a join of one with ``unanswered`` never ends; one with ``silent`` answers neither messages nor
+clears; of all others the first two frames sound at once and no more. A message ``refuse``,
+``large`` or ``lost`` meets its fate; ``die`` ends the process; ``say X`` is said to us as JSON
+``X``; ``cut`` and ``mend`` are about the signalling; ``come`` and ``go`` about Anna.
 """
 
 from __future__ import annotations
