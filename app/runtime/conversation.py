@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -78,10 +78,10 @@ class Conversation:
             answer = e.ConversationRefused(Internal())
         self._report(answer)
 
-    async def join(self, report: ReportFact, tasks: Tasks) -> None:
+    def join(self, report: ReportFact, tasks: Tasks) -> Coroutine[Any, Any, None]:
         """Enter the room, the first time or again; ``report`` is told what happens there.
 
-        What an older room still tells is dropped: it is about a place that we have no more.
+        From this call on nothing is heard of an older room: that place we have no more.
         """
         assert self.created is not None  # a room is joined only once there is one
         self._generation += 1
@@ -91,11 +91,11 @@ class Conversation:
             if generation == self._generation:
                 report(fact)
 
-        before = self.room
-        self.room = self._res.make_room(self.created, self._spec.audio_path, report_of_this, tasks)
-        if before is not None:
-            tasks.spawn(f"{self._session_id} leave the lost room", before.leave())
-        await self.room.join()
+        if self.room is not None:
+            tasks.spawn(f"{self._session_id} leave the lost room", self.room.leave())
+        path = self._spec.audio_path
+        self.room = self._res.make_room(self.created, path, report_of_this, tasks)
+        return self.room.join()
 
     async def interact(
         self, event_type: str, properties: dict[str, Any], *, is_ready: bool

@@ -122,9 +122,12 @@ class Interrupts:
         self._confirm(pending)
 
     async def _tell(self, room: Room) -> None:
-        told = await room.send_message(tavus.interrupt_message(self._conversation_id))
-        if not told and self._room is not room:
+        if await room.send_message(tavus.interrupt_message(self._conversation_id)):
+            return
+        if self._room is None:
             self._is_untold = True
+        elif self._room is not room:  # lost meanwhile, and we are in the next already
+            await self._tell(self._room)
 
     def _confirm(self, pending: _Pending) -> None:
         """Account for all that is confirmed and has nothing unconfirmed before it."""

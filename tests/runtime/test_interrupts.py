@@ -262,3 +262,40 @@ async def test_paused_speech_can_be_cut() -> None:
         assert (0, 1000) == (accepted.utterances[0].sent_ms, accepted.dropped_ms)
         assert {1} == {sent.epoch for sent in world.room.audio}
         assert AudioFormat() == speaker.voice.intake.format
+
+
+async def test_replica_hears_of_a_cut_that_was_made_without_a_room() -> None:
+    """It plays on what it has until it is told, first of all, in the next room."""
+    world = World()
+    hold = asyncio.Event()
+    async with world.session() as session:
+        speak(session, 5)
+        await world.clock.run(1 * S)
+        world.prepare = lambda room: setattr(room, "holds_join", hold)
+        world.room.loses()
+        await settle()
+        accepted = await session.runner.interrupt()
+        hold.set()
+        await world.clock.run(1 * S)
+
+    assert accepted.interrupted
+    assert ["join", "interrupt", "leave"] == world.rooms[1].log
+
+
+async def test_replica_hears_of_a_cut_in_a_room_that_is_lost_meanwhile() -> None:
+    """The account is given all the same."""
+    world = World()
+    async with world.session() as session:
+        speak(session, 5)
+        await world.clock.run(1 * S)
+        first = world.room
+        first.holds_clear = asyncio.Event()
+        interrupting = asyncio.create_task(session.runner.interrupt())
+        await settle()
+        first.loses()
+        first.holds_clear.set()
+        accepted = await interrupting
+        await world.clock.run(1 * S)
+
+    assert accepted.interrupted
+    assert ["join", "interrupt", "leave"] == world.rooms[1].log

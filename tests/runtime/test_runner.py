@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gc
 import logging
 import weakref
@@ -11,9 +12,10 @@ from starlette.responses import JSONResponse, Response
 
 from app import errors
 from app.core import events as e
-from app.core.spec import Status
+from app.core.session import MAX_LOSSES
+from app.core.spec import AudioPathName, Status
 from tests.support.clock import settle
-from tests.support.room import FakeRoom
+from tests.support.room import REPLICA, FakeRoom
 from tests.support.world import MS, S, Session, World, alone, speak
 
 
@@ -395,3 +397,75 @@ async def test_shutdown_may_be_quicker_than_the_answer() -> None:
         assert over
         assert session.runner.gone.is_set()
         assert [] == world.tavus.active()
+
+
+# --- losing the room
+
+
+@pytest.mark.parametrize("path", AudioPathName)
+async def test_lost_room_is_joined_again_and_speech_goes_on(path: AudioPathName) -> None:
+    """In the same conversation: what was not delivered or played goes first, nothing is lost."""
+    world = World()
+    async with world.session(audio_path=path) as session:
+        speak(session, 3)
+        await world.clock.run(1 * S)
+        first = world.room
+        if path is AudioPathName.ECHO:
+            gone = [sent.number for sent in first.audio[-3:]]
+            kept = [sent.message["properties"]["audio"] for sent in first.audio[:-3]]
+            first.loses(*gone)
+        else:
+            kept = [chunk.pcm for chunk in first.frames[:-2]]
+            first.loses(consumed=sum(len(pcm) for pcm in kept) // 2)
+        first.fails()  # an old room has nothing to say any more
+        first.starts()
+        await world.clock.run(8 * S)
+        second = world.rooms[1]
+        if path is AudioPathName.ECHO:
+            heard = [*kept, *(sent.message["properties"]["audio"] for sent in second.audio)]
+            length = sum(len(base64.b64decode(audio)) for audio in heard)
+            ids = {sent.message["properties"]["inference_id"] for sent in second.audio}
+        else:
+            length = sum(map(len, [*kept, *(chunk.pcm for chunk in second.frames)]))
+            ids = {"ab-1"}
+
+    (done,) = session.of("utterance.done")
+    assert ("played", 3000, 3000) == (done["status"], done["sent_ms"], done["played_ms"])
+    assert 3 * 48_000 == length - (1920 if path is AudioPathName.ECHO else 0)  # the closing silence
+    assert {"ab-1"} == ids
+    assert first.has_left
+    assert ["replica.joined", "replica.left", "replica.joined"] == [
+        kind for kind in session.types() if kind.startswith("replica.") and "speaking" not in kind
+    ]
+    assert 1 == len(world.tavus.conversations)
+
+
+async def test_room_that_is_lost_again_and_again_has_failed() -> None:
+    """The conversation is ended: it would cost money for nothing."""
+    world = World()
+    async with world.session() as session:
+        for _ in range(MAX_LOSSES + 1):
+            world.rooms[-1].loses()
+            await settle()
+
+        assert MAX_LOSSES + 1 == len(world.rooms)
+        assert session.runner.over
+    assert "room_failed" == session.of("session.ended")[0]["reason"]
+    assert [] == world.tavus.active()
+
+
+async def test_replica_that_is_not_there_any_more_is_waited_for() -> None:
+    """Presence is learnt anew in the new room."""
+    world = World()
+    async with world.session() as session:
+        world.prepare = alone
+        world.room.loses()
+        await world.clock.run(1 * S)
+        waiting = session.runner.status
+        world.rooms[1].report(e.ParticipantJoined(REPLICA))
+        await settle()
+        speak(session)
+        await world.clock.run(3 * S)
+
+    assert Status.READY is waiting
+    assert ["played"] == [done["status"] for done in session.of("utterance.done")]

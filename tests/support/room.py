@@ -63,6 +63,7 @@ class FakeRoom:
     epoch: int = 0
 
     def __post_init__(self) -> None:
+        self._is_lost = False
         self._unconfirmed = 0
         self._line: deque[tuple[asyncio.Future[bool], int | None]] = deque()
         self._in_device: deque[int] = deque()
@@ -83,7 +84,7 @@ class FakeRoom:
         self._send_away(before=None)
 
     async def write_audio(self, epoch: int, chunk: Chunk) -> bool:
-        if epoch < self.epoch or self.has_left:
+        if epoch < self.epoch or self.has_left or self._is_lost:
             return False
         if len(self._in_device) >= FRAMES_AHEAD:
             turn = asyncio.get_running_loop().create_future()
@@ -101,7 +102,7 @@ class FakeRoom:
     async def send_message(
         self, message: str, *, epoch: int | None = None, silence: int = 0
     ) -> int:
-        if self.has_left or (epoch is not None and epoch < self.epoch):
+        if self.has_left or self._is_lost or (epoch is not None and epoch < self.epoch):
             return 0
         if self._unconfirmed >= MESSAGES_AHEAD:
             turn = asyncio.get_running_loop().create_future()
@@ -158,6 +159,13 @@ class FakeRoom:
         """Let the replica stop after ``duration_s`` seconds of speech."""
         properties = {"duration": duration_s, "interrupted": interrupted}
         self.say("conversation.replica.stopped_speaking", properties=properties)
+
+    def loses(self, *unanswered: int, consumed: int = 0) -> None:
+        """Be lost, with these messages unanswered and so many track samples played."""
+        self._is_lost = True
+        self._send_away(before=None)
+        error = errors.RoomFailed("the room is lost")
+        self.report(e.RoomLost(error, unanswered, consumed))
 
     def fails(self) -> None:
         """Throw us out."""
