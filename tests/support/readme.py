@@ -123,6 +123,8 @@ def _values(field: FieldInfo) -> tuple[str, tuple[str, ...]]:
         if default in (None, (), {})
         else f"{default:g}"
         if isinstance(default, float)
+        else str(default).lower()
+        if isinstance(default, bool)
         else str(default)
     )
     return shown, tuple(value for value in get_args(field.annotation) if isinstance(value, str))
