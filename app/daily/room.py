@@ -195,7 +195,8 @@ class DailyRoom:
     def send(self, order: Send) -> None:
         """Send an app message to everybody in the room."""
         number, client = order.number, self._client
-        if client is None or not self._is_in or self._leaving.is_set():
+        is_out = self._has_failed or not self._is_in or self._leaving.is_set()
+        if client is None or is_out:
             self._tell(Refused(self._number, number, "we are not in the room", too_large=False))
             return
         at = self._clock.now() + REQUEST_NS
@@ -379,6 +380,10 @@ class DailyRoom:
             return
         self._has_failed = True
         self._is_told = False
+        for number in tuple(self._waiting):
+            # It may have been delivered: said again it could be heard twice.
+            self._waiting[number].cancel()
+            self._give_up(number)
         self._tell(Failed(self._number, refusal.reason, refusal.again))
 
 

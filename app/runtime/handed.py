@@ -24,8 +24,8 @@ FIRST_HOLD_NS = 100_000_000
 class Handed:
     """One session's. Audio that comes back goes to the front of the buffer, in its order.
 
-    A refused chunk is not handed over again when a later one was taken: in the wrong place it would
-    be worse than a short gap.
+    No chunk is handed over again when a later one was taken, or may have been: in the wrong place
+    it would be worse than a short gap.
     """
 
     def __init__(self, playback: Playback) -> None:
@@ -33,6 +33,8 @@ class Handed:
         self._playback = playback
         self._messages: OrderedDict[int, Delivery] = OrderedDict()
         self._refused: dict[int, MessageFailed] = {}
+        self._unsure = 0
+        """The last message of which nobody knows whether it arrived."""
         self._frames: deque[tuple[int, Delivery]] = deque(maxlen=FRAMES)
         """Each with the number of track samples handed over up to its end."""
         self._samples = 0
@@ -60,6 +62,8 @@ class Handed:
         delivery = self._messages.get(failure.message_id)
         if delivery is None:
             return
+        if not failure.definite:
+            self._unsure = max(self._unsure, failure.message_id)
         if not failure.definite or delivery.tries >= TRIES:
             del self._messages[failure.message_id]
             self._playback.lost(delivery)
@@ -71,32 +75,13 @@ class Handed:
     def retry(self) -> None:
         """Put back what was refused, or let go of it."""
         self.retry_at = None
-        large = [
-            self._messages[number].chunk.length
-            for number, failure in self._refused.items()
-            if failure.too_large
-        ]
-        if large:
-            self._playback.shrink(max(large) // 2)
-        is_last = True
-        for number in sorted(self._messages, reverse=True):
-            failure = self._refused.pop(number, None)
-            if failure is None:
-                is_last = False
-                if not self._refused:
-                    return
-                continue
-            delivery = self._messages.pop(number)
-            if is_last:
-                self._playback.refused(delivery)
-            else:
-                self._playback.lost(delivery)
-        self._refused.clear()
+        self._take_back(set(self._refused))
 
     def forget(self) -> None:
         """The messages are accounted for, whatever the room says of them later."""
         self._messages.clear()
         self._refused.clear()
+        self._unsure = 0
         self.retry_at = None
 
     def cleared(self, samples: int) -> None:
@@ -106,14 +91,34 @@ class Handed:
 
     def lose(self, loss: RoomLost) -> None:
         """The room is lost: what it had not delivered or played goes to the next one."""
-        self.retry()
-        unanswered = set(loss.unanswered)
-        for number in sorted(self._messages, reverse=True):
-            if number in unanswered:
-                self._playback.give_back(self._messages[number])
+        self._take_back({*self._refused, *loss.unanswered})
         self.forget()
         for end, delivery in reversed(self._frames):
             if end > loss.consumed:
                 self._playback.give_back(delivery)
         self.cleared(0)
         self._playback.renew()
+
+    def _take_back(self, numbers: set[int]) -> None:
+        """Put back those of these messages after which none was taken; let go of the others."""
+        large = [
+            self._messages[number].chunk.length
+            for number, failure in self._refused.items()
+            if failure.too_large
+        ]
+        if large:
+            self._playback.shrink(max(large) // 2)
+        is_last = True
+        for number in sorted(self._messages, reverse=True):
+            is_last = is_last and number > self._unsure
+            if number not in numbers:
+                is_last = False
+                continue
+            delivery = self._messages.pop(number)
+            refused = self._refused.pop(number, None) is not None
+            if not is_last:
+                self._playback.lost(delivery)
+            elif refused:
+                self._playback.refused(delivery)
+            else:
+                self._playback.give_back(delivery)

@@ -175,6 +175,28 @@ async def test_being_put_out_is_a_loss(tmp_path: Path) -> None:
     assert [] == worker.of(link.Said)
 
 
+async def test_who_is_put_out_learns_no_more_of_what_was_said(tmp_path: Path) -> None:
+    """What is unanswered then may have arrived; what comes later certainly does not."""
+    async with DailyLink(tmp_path) as worker:
+        worker.cloud.faults(messages={"conversation.echo": [None, "unconfirmed", "unconfirmed"]})
+        await worker.join()
+        worker.send(*(link.Send(1, number, message()) for number in (1, 2, 3)))
+        await worker.wait(link.Sent)
+        worker.cloud.steer("eject")
+        await worker.wait(link.Failed)
+        worker.send(link.Send(1, 4, message()))
+        (refused,) = await worker.wait(link.Refused)
+
+    assert [
+        link.Sent(1, 1),
+        link.Unanswered(1, 2),
+        link.Unanswered(1, 3),
+        *worker.of(link.Failed),
+        refused,
+    ] == worker.reports[2:]
+    assert (4, False) == (refused.number, refused.too_large)
+
+
 async def test_callbacks_from_many_threads_and_after_the_end(tmp_path: Path) -> None:
     """All arrive while we are in the room, and none once it was left."""
     async with DailyLink(tmp_path) as worker:

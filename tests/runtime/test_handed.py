@@ -136,6 +136,28 @@ def test_a_lost_room_gives_back_unanswered_messages() -> None:
     assert 50 == rig.sent
 
 
+def test_a_lost_room_gives_back_nothing_out_of_order() -> None:
+    """A later message was taken: what the room never answered for stays out."""
+    rig = Rig()
+    rig.hand(5)
+    rig.handed.lose(RoomLost(LOSS, (2, 4, 5)))
+
+    assert [each.chunk for each in rig.taken[3:]] == [rig.next().chunk for _ in range(2)]
+
+
+def test_refused_messages_are_not_repeated_after_one_that_may_have_arrived() -> None:
+    """In whichever order the room tells of them; those after it are."""
+    rig = Rig()
+    rig.hand(5)
+    rig.refuse(5, 2)
+    rig.handed.failed(MessageFailed(4, definite=False, reason="?"), 0)
+    rig.refuse(3)
+    rig.handed.retry()
+
+    assert 10 == rig.sent
+    assert rig.taken[4].chunk == rig.next().chunk
+
+
 def test_a_lost_room_gives_back_frames_that_did_not_sound() -> None:
     """Counted from the room's own beginning."""
     rig = Rig(is_track=True)

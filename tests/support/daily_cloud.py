@@ -60,7 +60,8 @@ class FakeCloud:
         """Let something happen in the rooms whose URL contains ``room``.
 
         - ``event``: call ``method`` of the handler with ``args``, or ``threads`` times at once
-        - ``signalling``: ``connected`` or not; ``eject``: be put out of the room
+        - ``signalling``: ``connected`` or not
+        - ``eject``: be put out of the room, with no more word on what was sent
         - ``video``: a picture of ``participant_id``, ``width``, ``height``; ``audio``: 20 ms of it
         - ``abort``; ``freeze_gil``: for ``s`` seconds; both with ``room``, or ``pid`` of a process
         """

@@ -207,8 +207,11 @@ class Call:
 
     def on_sent(self, number: int, error: str | None) -> None:
         """The room took a message, or did not."""
-        if number in self._unconfirmed:
-            self._complete("sendAppMessage", self._unconfirmed.pop(number), error)
+        try:
+            completion = self._unconfirmed.pop(number)
+        except KeyError:  # nobody waits for it
+            return
+        self._complete("sendAppMessage", completion, error)
 
     def on_signalling(self, connected: bool) -> None:
         """Messages pass, or do not."""
@@ -217,8 +220,9 @@ class Call:
             self._emit_signalling("connected" if connected else "interrupted")
 
     def on_ejected(self) -> None:
-        """We were put out, or the room was closed."""
+        """We were put out, or the room was closed; what is unconfirmed stays so for ever."""
         if self._room is not None:
+            self._unconfirmed.clear()
             self._emit("on_error", "Meeting has ended")
             self._emit("on_call_state_updated", "leaving")
             self.hang_up()
