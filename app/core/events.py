@@ -86,6 +86,8 @@ class RoomJoined:
 
     participants: tuple[Participant, ...] = ()
     """Who was there before us."""
+    participant_id: str = ""
+    """Ours, where a room may go on showing us after we are gone."""
 
 
 @dataclass(frozen=True, slots=True)

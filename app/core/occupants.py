@@ -13,6 +13,8 @@ class Occupants:
     def __init__(self) -> None:
         """Know nobody."""
         self._people: dict[str, e.Participant] = {}
+        self._ours: set[str] = set()
+        """Our own participants: a room shows one that has died for some seconds more."""
         self._replicas: set[str] = set()
         self._replica_seen = False
         self._replica_told = False
@@ -23,8 +25,9 @@ class Occupants:
         self._replicas.clear()
         self._replica_seen = self._replica_told = False
 
-    def entered(self, there: tuple[e.Participant, ...]) -> list[News]:
-        """We came in, or came back: these people are there and nobody else."""
+    def entered(self, there: tuple[e.Participant, ...], ours: str = "") -> list[News]:
+        """We came in, or came back, as ``ours``: these people are there and nobody else."""
+        self._ours.add(ours)
         names = {participant.participant_id for participant in there}
         gone = [person for name, person in self._people.items() if name not in names]
         news = [self.left(person) for person in gone]
@@ -38,7 +41,7 @@ class Occupants:
             self._replicas.add(name)
             self._replica_seen = True
             return e.ReplicaJoined()
-        if name in self._people:
+        if name in self._people or name in self._ours:
             return None
         self._people[name] = participant
         self._numbers.setdefault(name, len(self._numbers) + 1)

@@ -98,6 +98,8 @@ class Joined(_Message, tag="joined", frozen=True):
     room: int
     participants: tuple[Participant, ...]
     """Who was there before us."""
+    participant_id: str
+    """Our own."""
 
 
 class Failed(_Message, tag="failed", frozen=True):

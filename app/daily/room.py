@@ -111,6 +111,8 @@ class DailyRoom:
         self._is_interrupted = False
         self._has_failed = False
         self._joining: asyncio.Future[str | None] | None = None
+        self._ours = ""
+        """Our participant id, once we are in."""
         self._there: dict[str, Participant] = {}
         self._waiting: dict[int, Handle] = {}
         """Number of each unanswered message → its deadline."""
@@ -147,7 +149,7 @@ class DailyRoom:
                 return
         if not self._has_failed:
             self._is_told = True
-            self._tell(Joined(self._number, tuple(self._there.values())))
+            self._tell(Joined(self._number, tuple(self._there.values()), self._ours))
             if self._is_interrupted:
                 self._tell(Interrupted(self._number))
 
@@ -335,7 +337,9 @@ class DailyRoom:
         """The join is over; who is there is noted before the next event, that one leaves."""
         if data is not None and error is None:
             self._is_in = True
-            for person in data.get("participants", {}).values():
+            people = data.get("participants", {})
+            self._ours = str(people.get("local", {}).get("id") or "")
+            for person in people.values():
                 self._note(person)
         if self._joining is not None:
             _resolve(self._joining, error)

@@ -42,9 +42,9 @@ class RoomFacts:
         """Bring one fact to where it belongs."""
         speaker, occupants = self._speaker, self._occupants
         match fact:
-            case e.RoomJoined(participants):
+            case e.RoomJoined(participants, ours):
                 self._post(fact)
-                for news in occupants.entered(participants):
+                for news in occupants.entered(participants, ours):
                     self._post(news)
                 self._tell(occupants.told())  # a callback may have been quicker than we
             case e.ParticipantJoined(participant):

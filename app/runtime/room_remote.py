@@ -166,9 +166,9 @@ class RemoteRoom:
     def take(self, report: link.OfRoom) -> None:
         """Tell what happened in the room."""
         match report:
-            case link.Joined(_, participants):
+            case link.Joined(_, participants, ours):
                 self._answered.set()
-                self._report(e.RoomJoined(participants))
+                self._report(e.RoomJoined(participants, ours))
             case link.Failed(_, reason, again):
                 self._fail(reason, again=again)
             case link.Left():

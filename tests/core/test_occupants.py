@@ -28,6 +28,16 @@ def test_who_comes_back_keeps_the_number() -> None:
     assert [1, 2] == [room.number(ALICE), room.number(BOB)]
 
 
+def test_we_are_nobody() -> None:
+    """Who comes back finds its own dead participant there: that is neither there nor leaves."""
+    room = Occupants()
+    room.entered((ALICE,), "p1")
+    ghost = e.Participant("p1", "", "Bridge")
+    news = [*room.entered((ghost, ALICE), "p2"), room.joined(ghost), room.left(ghost)]
+
+    assert [None, None] == news
+
+
 def test_replica_is_gone_with_its_last_participant() -> None:
     """Tavus may put in a second replica before the first has left."""
     room = Occupants()

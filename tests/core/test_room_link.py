@@ -22,7 +22,7 @@ ORDERS: list[link.Order] = [
 REPORTS: list[link.Report] = [
     link.Ready(),
     link.Pong(),
-    link.Joined(1, (ANNA,)),
+    link.Joined(1, (ANNA,), "p2"),
     link.Failed(1, "closed", False),
     link.Left(1),
     link.Came(1, ANNA),

@@ -54,12 +54,11 @@ def test_audio_keeps_real_time_while_the_loop_does_not(try_: Try) -> None:
 
 
 def test_little_is_heard_after_an_interrupt(try_: Try) -> None:
-    """What was in flight is all that plays on: 40 ms at most."""
-    tails = sorted(try_("interrupts").found)
+    """What was in flight is all that plays on, and it is over after 45 ms by the source's clock."""
+    tails = try_("interrupts").found
 
     assert 10 == len(tails)
-    assert 45.0 >= tails[7]
-    assert 45.0 + SLACK_MS >= tails[-1]  # a busy machine may be late to tell
+    assert [] == [tail for in_flight, tail in tails if in_flight > 40 or tail > 45]
 
 
 def test_writes_complete_elsewhere_if_they_are_whole_frames(try_: Try) -> None:
@@ -242,6 +241,7 @@ def test_lifetimes_leave_nothing(record_property: Callable[[str, Any], None]) ->
     """200 clients, and writers that play, are cut or cancelled and go, leave all as it was."""
     found = trial("lifetimes", "200").found
     record_property("lifetimes", found)
+    print(f"200 lifetimes: {found}")  # noqa: T201  # the figures, with pytest -rP
     before, after = found["before"], found["after"]
 
     assert before["threads"] == after["threads"]

@@ -34,10 +34,17 @@ def test_what_a_failed_join_means(error: str, reason: str, again: bool) -> None:
     ("error", "large"),
     [
         ("the message is larger than 4096 bytes", True),
-        ("AppMessage(TooBig)", False),
+        ("AppMessage('the message is larger than 4096 bytes')", True),
+        ("AppMessage(TooBig)", True),
         ("message too large", True),
+        ("message_too_long", True),
         ("payload exceeds the limit", True),
+        ("SizeLimitExceeded", True),
         ("AppMessage(Signalling(ChannelNotOpen))", False),
+        ("AppMessage(Signalling(MessageSendFailed))", False),
+        ("AppMessage(Signalling(ResponseReceiveTimeout))", False),
+        ("AppMessage(Signalling(MessageSendFailed(\"longer than the size limit\")))", False),
+        ("invalid app message 'None'", False),
     ],
 )
 def test_what_was_refused_for_its_size(error: str, large: bool) -> None:

@@ -34,10 +34,12 @@ async def join_wrong(worker: DailyLink, url: str = URL, *, track: bool = False) 
 async def test_we_receive_nothing_and_show_nothing(tmp_path: Path) -> None:
     """Before the join all subscriptions are off; our own camera and microphone are too."""
     async with DailyLink(tmp_path) as worker:
-        await worker.join()
+        joined = await worker.join()
 
     names = [entry["name"] for entry in worker.cloud.log("request")]
     (join,) = worker.cloud.log("join")
+    (entered,) = worker.cloud.log("joined")
+    assert joined.participant_id == entered["participant_id"]
     assert "update_subscription_profiles" == names[0]
     assert ("Bridge", True) == (join["name"], join["token"])
     assert [] == worker.cloud.log("source")

@@ -23,6 +23,20 @@ async def test_people_are_told_once_with_their_number() -> None:
     assert [(1, "Alice")] == [(m["number"], m["name"]) for m in left]
 
 
+async def test_our_own_ghost_is_not_told() -> None:
+    """Who comes back to a room may find its dead participant there."""
+    world = World()
+    world.prepare = lambda room: setattr(room, "present", (REPLICA, ALICE))
+    async with world.session() as session:
+        world.room.report(e.RoomJoined((REPLICA, ALICE), "p-old"))
+        ghost = e.Participant("p-old", name="Bridge")
+        world.room.report(e.RoomJoined((REPLICA, ALICE, ghost), "p-new"))
+        world.room.report(e.ParticipantLeft(ghost))
+        told = [*session.of("participant.joined"), *session.of("participant.left")]
+
+    assert ["Alice"] == [message["name"] for message in told]
+
+
 async def test_tavus_may_end_it() -> None:
     """Tavus's own shutdown ends the session, with Tavus's reason as the detail."""
     world = World()

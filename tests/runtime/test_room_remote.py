@@ -85,7 +85,7 @@ async def test_joining_tells_who_is_there(rig: Rig) -> None:
     await room.leave()
     await room.leave()
 
-    assert (ANNA,) == joined.participants
+    assert ((ANNA,), "p-ours") == (joined.participants, joined.participant_id)
     with pytest.raises(errors.RoomFailed):
         await room.ping()
 

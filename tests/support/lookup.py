@@ -7,26 +7,20 @@ certificate has to be trusted with ``SSL_CERT_FILE``. Source: measured on daily-
 from __future__ import annotations
 
 import ssl
-import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
 
+import trustme
+
 
 def make_certificate(folder: Path) -> Path:
-    """Make a key and a certificate for 127.0.0.1 in one file; needs OpenSSL's command."""
+    """Make one file with a key and a certificate for 127.0.0.1, and whom to trust for it."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
     path = folder / "loopback.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
-    subject = "-subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
-    no_ca = "-addext basicConstraints=critical,CA:FALSE"  # one that is a CA is no server's
-    subprocess.run(
-        [*f"{command} {subject} {no_ca}".split(), "-keyout", path, "-out", f"{path}.crt"],
-        check=True,
-        capture_output=True,
-    )
-    certificate = Path(f"{path}.crt").read_text(encoding="ascii")
-    path.write_text(path.read_text(encoding="ascii") + certificate, encoding="ascii")
+    path.write_bytes(issued.private_key_and_cert_chain_pem.bytes() + authority.cert_pem.bytes())
     return path
 
 

@@ -64,7 +64,7 @@ class FakeWorker:
                 if "fails" in url or "again" in url:
                     self._tell(link.Failed(room, "the room refused us", "again" in url))
                 else:
-                    self._tell(link.Joined(room, (ANNA,)))
+                    self._tell(link.Joined(room, (ANNA,), "p-ours"))
             case link.Leave(room):
                 if self._how != "stuck":
                     self._tell(link.Left(room))
