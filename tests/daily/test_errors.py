@@ -43,7 +43,7 @@ def test_what_a_failed_join_means(error: str, reason: str, again: bool) -> None:
         ("AppMessage(Signalling(ChannelNotOpen))", False),
         ("AppMessage(Signalling(MessageSendFailed))", False),
         ("AppMessage(Signalling(ResponseReceiveTimeout))", False),
-        ("AppMessage(Signalling(MessageSendFailed(\"longer than the size limit\")))", False),
+        ('AppMessage(Signalling(MessageSendFailed("longer than the size limit")))', False),
         ("invalid app message 'None'", False),
     ],
 )

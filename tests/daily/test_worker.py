@@ -42,6 +42,18 @@ async def test_at_the_end_of_its_link_it_leaves_and_goes(tmp_path: Path) -> None
     assert 1 == len(worker.cloud.log("released"))
 
 
+async def test_an_end_in_mid_speech_is_a_good_one(tmp_path: Path) -> None:
+    """With audio in the source and a message that nobody has answered."""
+    async with DailyLink(tmp_path) as worker:
+        worker.cloud.faults(messages={"conversation.echo": ["unconfirmed"]})
+        await worker.join(track=True)
+        worker.send(link.Send(1, 1, '{"event_type":"conversation.echo"}'))
+        worker.send(*[link.Write(1, 0, bytes(960))] * 50)
+        await worker.wait(link.Consumed)
+
+    assert 1 == len(worker.cloud.log("released"))
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_signals_are_for_the_service(tmp_path: Path, number: signal.Signals) -> None:
     """One that is sent to all processes of the service leaves the rooms to the service."""

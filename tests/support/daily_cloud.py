@@ -74,7 +74,7 @@ class FakeCloud:
 
         ``at_ns`` is the machine's monotonic clock. Kinds: ``init``, ``source``, ``join``,
         ``joined``, ``request``, ``message``, ``audio``, ``left``, ``release``, ``released``,
-        ``fatal``.
+        ``freeze``, ``fatal``.
         """
         lines = (self._folder / "log.jsonl").read_bytes().split(b"\n")[:-1]
         entries: list[dict[str, Any]] = [json.loads(line) for line in lines]

@@ -101,6 +101,7 @@ class Process:
             case "abort":
                 os.abort()
             case "freeze_gil":
+                cloud.log("freeze")
                 # PyDLL keeps the GIL during the call: no Python thread runs meanwhile.
                 ctypes.PyDLL(None).usleep(int(command["s"] * 1_000_000))
             case _:
