@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from app.core import wire_in, wire_out
 from app.core.pcm import AudioFormat, Encoding
+from app.core.roles import Role
 from app.core.spec import Status
 
 TS_MS = 1_700_000_000_000
@@ -37,7 +38,7 @@ SERVER: tuple[wire_out.ServerMessage, ...] = (
         protocol=wire_out.PROTOCOL,
         version="0.1.0",
         session="ses_3V9kq2",
-        role="produce",
+        role=Role.PRODUCE,
         room="daily",
         format=_FORMAT,
         epoch=0,

@@ -18,11 +18,14 @@ from app.api.guard import Guard
 from app.api.problems import install_problems
 from app.core.callbacks import Callbacks
 from app.core.events import ConversationCreated
+from app.core.keys import derive
 from app.core.spec import AudioPathName
+from app.core.tokens import Tokens
 from app.doctor.account import examine_account
 from app.errors import CannotStart
 from app.runtime.bills import Bills
 from app.runtime.clock import NS_PER_S, Clock, SystemClock
+from app.runtime.issuer import Issuer
 from app.runtime.journal import Journal
 from app.runtime.metrics import Metrics
 from app.runtime.registry import Registry
@@ -71,13 +74,14 @@ def create_app(
             with journal or Journal.open(settings.data_dir) as kept:
                 tavus = _tavus(client, settings, metrics)
                 bills = _bills(kept, tavus, settings, clock, metrics)
-                callbacks = Callbacks(kept.webhook_key, settings.public_url)
+                callbacks = Callbacks(derive(kept.root_secret, "callbacks"), settings.public_url)
                 registry = Registry(
                     Resources(settings, clock, kept, bills, callbacks, make_room, metrics)
                 )
                 await registry.restore()
                 app.state.tavus = tavus
                 app.state.callbacks = callbacks
+                app.state.issuer = Issuer(Tokens(derive(kept.root_secret, "tokens")), clock)
                 app.state.registry = registry
                 app.state.sandbox = _sandbox_proxy(client, settings)
                 own.spawn("measure the event loop", _measure_loop(clock, metrics))

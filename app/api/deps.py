@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from hmac import compare_digest
 from typing import Annotated
 
 from fastapi import Depends
 from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
+from app.api.credentials import ApiKey, Caller
 from app.core.callbacks import Callbacks
-from app.errors import Unauthorized
+from app.runtime.issuer import Issuer
 from app.runtime.metrics import Metrics
 from app.runtime.registry import AnySession, Registry
 from app.runtime.tavus_api import TavusApi
 from app.settings import Settings
-
-LOCAL_OWNER = "local"
-"""Who owns sessions where no API keys are configured."""
 
 BEARER = Depends(
     HTTPBearer(
@@ -28,25 +25,15 @@ BEARER = Depends(
 )
 """Tells the OpenAPI document about the credential; ``Guard`` checks it."""
 
-
-def authenticate(settings: Settings, authorization: str | None) -> str:
-    """Return the name of the API key in an ``Authorization`` header, ``local`` without any keys.
-
-    Raises ``Unauthorized``.
-    """
-    if not settings.api_keys:
-        return LOCAL_OWNER
-    scheme, _, given = (authorization or "").partition(" ")
-    owner = None
-    if scheme.lower() == "bearer":
-        sent = given.strip().encode("latin-1", "replace")  # the bytes that came
-        # Every key is compared, whichever fits, so that the time taken tells nothing.
-        for name, key in settings.api_keys.items():
-            if compare_digest(sent, key.get_secret_value().encode()):
-                owner = name
-    if owner is None:
-        raise Unauthorized
-    return owner
+SESSION_TOKEN = Depends(
+    HTTPBearer(
+        bearerFormat="JWT",
+        scheme_name="sessionToken",
+        description="A token of this session, whose role allows the call.",
+        auto_error=False,
+    )
+)
+"""Another credential that will do; ``Guard`` checks it, too."""
 
 
 def _settings(connection: HTTPConnection) -> Settings:
@@ -74,9 +61,20 @@ def _callbacks(connection: HTTPConnection) -> Callbacks:
     return callbacks
 
 
+def _issuer(connection: HTTPConnection) -> Issuer:
+    issuer: Issuer = connection.app.state.issuer
+    return issuer
+
+
+def _caller(connection: HTTPConnection) -> Caller:
+    caller: Caller = connection.state.caller  # put there by Guard
+    return caller
+
+
 def _owner(connection: HTTPConnection) -> str:
-    owner: str = connection.state.owner  # put there by Guard
-    return owner
+    caller = _caller(connection)
+    assert isinstance(caller, ApiKey)  # Guard lets a session token to its session only
+    return caller.owner
 
 
 SettingsDep = Annotated[Settings, Depends(_settings)]
@@ -84,6 +82,8 @@ RegistryDep = Annotated[Registry, Depends(_registry)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
 TavusDep = Annotated[TavusApi, Depends(_tavus)]
 CallbacksDep = Annotated[Callbacks, Depends(_callbacks)]
+IssuerDep = Annotated[Issuer, Depends(_issuer)]
+CallerDep = Annotated[Caller, Depends(_caller)]
 OwnerDep = Annotated[str, Depends(_owner)]
 
 

@@ -22,6 +22,7 @@ from pydantic import (
 
 from app.core.pcm import SAMPLE_RATE
 from app.core.persona import STOCK_PERSONAS
+from app.core.roles import Role
 from app.core.spec import AudioPathName, NamedId, SessionSpec, SessionView
 from app.errors import InvalidRequest
 from app.settings import RoomKind, Settings
@@ -192,6 +193,17 @@ class SessionError(AnswerBody):
     detail: str
 
 
+class SessionTokens(AnswerBody):
+    """One session token for each role, good for as long as the session may last."""
+
+    produce: str
+    """Sends audio; may do all that the others may."""
+    control: str
+    """Interrupts, pauses and sends messages; may do all that `observe` may."""
+    observe: str
+    """Receives, and looks at the session."""
+
+
 class Session(AnswerBody):
     """A session."""
 
@@ -205,6 +217,11 @@ class Session(AnswerBody):
                     "conversation_id": "c123456",
                     "conversation_url": "https://tavus.daily.co/c123456",
                     "stream_url": "wss://bridge.example.com/sessions/sess_9f86d081884c7d65/stream",
+                    "tokens": {
+                        "produce": "eyJhbGciOi...",
+                        "control": "eyJhbGciOi...",
+                        "observe": "eyJhbGciOi...",
+                    },
                     "audio": {"path": "echo", "sample_rate": 24000, "lead_ms": 1500},
                     "metadata": {"customer": "42"},
                     "created_at": "2026-11-22T08:53:00Z",
@@ -222,9 +239,11 @@ class Session(AnswerBody):
     conversation_url: str | None
     """Where people join."""
     meeting_token: str | None = None
-    """Opens a private room (`require_auth`)."""
+    """Opens a private room (`require_auth`); for API keys only."""
     stream_url: str
     """Where to send audio: a WebSocket. Holds no secret."""
+    tokens: SessionTokens | None = None
+    """In the answer to a create only."""
     audio: Audio
     metadata: dict[str, str]
     """As given."""
@@ -239,9 +258,10 @@ class Session(AnswerBody):
     error: SessionError | None = None
 
     @classmethod
-    def of(cls, view: SessionView, stream_url: str) -> Self:
+    def of(cls, view: SessionView, stream_url: str, tokens: SessionTokens | None = None) -> Self:
         """Show a session; what it does not have is left unset."""
         optional = {
+            "tokens": tokens,
             "meeting_token": view.meeting_token,
             "ready_at": view.ready_at,
             "ended_at": view.ended_at,
@@ -275,6 +295,41 @@ class SessionPage(AnswerBody):
     data: list[Session]
     next_cursor: str | None
     """Give it as `cursor` for the next page; null on the last."""
+
+
+# --- tokens -----------------------------------------------------------------------------------
+
+
+class TokenCreate(RequestBody):
+    """What a session token shall allow."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"role": "observe", "ttl_s": 600}]})
+
+    role: Annotated[Role, Field(strict=False)]
+    """`observe`: look and receive. `control`: also interrupt, pause and send messages. `produce`:
+    also send audio."""
+    ttl_s: int = Field(3600, ge=1, le=86_400)
+    """How long it is good."""
+
+
+class SessionToken(AnswerBody):
+    """A session token. It opens one stream; over HTTP it may be used again until it expires."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "token": "eyJhbGciOi...",
+                    "role": "observe",
+                    "expires_at": "2026-11-22T09:03:00Z",
+                }
+            ]
+        }
+    )
+
+    token: str
+    role: Role
+    expires_at: datetime
 
 
 # --- what a session is told -------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -13,7 +14,17 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import MutableHeaders
 
 from app import errors
-from app.api.deps import BEARER, OwnerDep, RegistryDep, RunnerDep, SettingsDep
+from app.api.credentials import ApiKey
+from app.api.deps import (
+    BEARER,
+    SESSION_TOKEN,
+    CallerDep,
+    IssuerDep,
+    OwnerDep,
+    RegistryDep,
+    RunnerDep,
+    SettingsDep,
+)
 from app.api.problems import problem_responses
 from app.api.schemas import (
     InterruptRequest,
@@ -22,7 +33,11 @@ from app.api.schemas import (
     Session,
     SessionCreate,
     SessionPage,
+    SessionToken,
+    SessionTokens,
+    TokenCreate,
 )
+from app.core.roles import Role
 from app.core.spec import SessionView, Status
 from app.settings import Settings
 
@@ -94,6 +109,7 @@ async def create_session(
     settings: SettingsDep,
     registry: RegistryDep,
     owner: OwnerDep,
+    issuer: IssuerDep,
     body: Annotated[SessionCreate | None, Body()] = None,
     wait: Annotated[
         Literal["ready"] | None,
@@ -111,7 +127,8 @@ async def create_session(
     """Create the Tavus conversation and start joining its room. This costs money until it ends.
 
     The session outlives its request. A create whose answer was lost can be repeated safely only
-    with the same `Idempotency-Key`.
+    with the same `Idempotency-Key`. The `tokens` are for others, one for each role, and fresh in
+    every answer.
     """
     runner, replayed = await registry.create(
         (body or SessionCreate()).spec(settings),
@@ -126,7 +143,11 @@ async def create_session(
     response.headers["Location"] = f"{prefix}/sessions/{runner.session_id}"
     if replayed:
         response.headers["Idempotency-Replayed"] = "true"
-    return _show(runner.view(), request, settings)
+    view = runner.view()
+    tokens = {
+        role: issuer.issue(view.session_id, role, view.spec.max_duration_s)[0] for role in Role
+    }
+    return _show(view, request, settings, SessionTokens.model_validate(tokens))
 
 
 @router.get(
@@ -160,12 +181,20 @@ async def list_sessions(
     operation_id="getSession",
     summary="Look at a session",
     response_model_exclude_unset=True,
-    dependencies=[BEARER],
+    dependencies=[BEARER, SESSION_TOKEN],
     responses=problem_responses(errors.SessionNotFound),
 )
-async def get_session(request: Request, settings: SettingsDep, runner: RunnerDep) -> Session:
-    """Look at one session. One that ended stays readable for an hour."""
-    return _show(runner.view(), request, settings)
+async def get_session(
+    request: Request, settings: SettingsDep, runner: RunnerDep, caller: CallerDep
+) -> Session:
+    """Look at one session. One that ended stays readable for an hour.
+
+    A session token does not show the `meeting_token`.
+    """
+    view = runner.view()
+    if not isinstance(caller, ApiKey):
+        view = replace(view, meeting_token=None)
+    return _show(view, request, settings)
 
 
 @router.delete(
@@ -189,7 +218,7 @@ async def end_session(runner: RunnerDep) -> None:
     operation_id="interruptSession",
     summary="Interrupt what is playing",
     response_model_exclude_none=True,
-    dependencies=[BEARER],
+    dependencies=[BEARER, SESSION_TOKEN],
     responses=problem_responses(
         errors.MalformedJson,
         errors.InvalidRequest,
@@ -215,7 +244,7 @@ async def interrupt_session(
     operation_id="sendMessage",
     summary="Send a Tavus interaction",
     response_class=Response,
-    dependencies=[BEARER],
+    dependencies=[BEARER, SESSION_TOKEN],
     responses=problem_responses(
         errors.MalformedJson,
         errors.InvalidRequest,
@@ -234,10 +263,39 @@ async def send_message(runner: RunnerDep, body: MessageCreate) -> None:
     await runner.interact(body.event_type, body.properties)
 
 
-def _show(view: SessionView, request: Request, settings: Settings) -> Session:
+@router.post(
+    "/{session_id}/tokens",
+    status_code=201,
+    operation_id="createToken",
+    summary="Mint a session token",
+    dependencies=[BEARER],
+    responses=problem_responses(
+        errors.MalformedJson,
+        errors.InvalidRequest,
+        errors.TooLarge,
+        errors.SessionNotFound,
+        errors.SessionOver,
+    ),
+)
+async def create_token(
+    session_id: str, body: TokenCreate, registry: RegistryDep, issuer: IssuerDep
+) -> SessionToken:
+    """Make a token with which somebody else, such as a browser, may use this one session.
+
+    It opens one stream: for the next one take a fresh token, or the stream's `resume_token`.
+    """
+    registry.runner(session_id).touch()
+    token, expires_at = issuer.issue(session_id, body.role, body.ttl_s)
+    return SessionToken(token=token, role=body.role, expires_at=expires_at)
+
+
+def _show(
+    view: SessionView, request: Request, settings: Settings, tokens: SessionTokens | None = None
+) -> Session:
     base = settings.public_url or str(request.base_url).rstrip("/")
     # http becomes ws, https becomes wss.
-    return Session.of(view, f"ws{base.removeprefix('http')}/sessions/{view.session_id}/stream")
+    stream_url = f"ws{base.removeprefix('http')}/sessions/{view.session_id}/stream"
+    return Session.of(view, stream_url, tokens)
 
 
 def _hash(body: bytes) -> str:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
-from app.api.deps import authenticate
-from app.api.problems import problem_response
+from app.api.credentials import Caller, Credentials, demand, turn_away
 from app.core import wire_in
+from app.core.roles import Role
+from app.core.tokens import Grant
 from app.core.wire_out import PROTOCOL
-from app.errors import BadMessage, BridgeError, Draining, Unauthorized
+from app.errors import BadMessage, BridgeError, Draining
 from app.runtime.bus import TOO_SLOW
 from app.runtime.clock import NS_PER_S, deadline
 from app.runtime.connection import Connection, Wishes
+from app.runtime.issuer import Issuer
 from app.runtime.metrics import Metrics
 from app.runtime.registry import Registry
 from app.runtime.runner import Runner
@@ -37,33 +38,10 @@ BUG = 1011
 ABORT = "avatar_bridge.abort"
 """The scope extension of ``app.edge`` that drops a connection at once."""
 
-BEARER_PROTOCOL = "bearer."
-"""A browser cannot set headers: its credential is a second subprotocol with this prefix."""
-
 MAX_DIGITS = 12
 """Of a number in the address; far more than any that means something."""
 
 router = APIRouter()
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What a client showed in its handshake."""
-
-    subprotocols: tuple[str, ...] = field(repr=False)
-    authorization: str | None = field(repr=False)
-    is_browser: bool
-    """The credential came as a subprotocol: the client can read nothing but close codes."""
-
-    @classmethod
-    def of(cls, socket: WebSocket) -> Credentials:
-        """Read the handshake."""
-        subprotocols = tuple(socket.scope.get("subprotocols", ()))
-        header = socket.headers.get("authorization")
-        bearer = next((p for p in subprotocols if p.startswith(BEARER_PROTOCOL)), None)
-        if header is None and bearer is not None:
-            header = f"Bearer {bearer.removeprefix(BEARER_PROTOCOL)}"
-        return cls(subprotocols, header, bearer is not None)
 
 
 @router.websocket("/sessions/{session_id}/stream")
@@ -72,11 +50,11 @@ async def stream(socket: WebSocket, session_id: str) -> None:
     state = socket.app.state
     registry, settings = cast("Registry", state.registry), cast("Settings", state.settings)
     metrics = cast("Metrics", state.metrics)
-    credentials = Credentials.of(socket)
+    credentials = Credentials.of(socket.scope)
     try:
-        runner, wishes = _admit(socket, session_id, registry, settings, credentials)
+        runner, wishes = _admit(socket, session_id, credentials)
     except BridgeError as error:
-        await _turn_away(socket, error, credentials)
+        await turn_away(socket.scope, socket.receive, socket.send, error, credentials)
         return
     try:
         await socket.accept(subprotocol=PROTOCOL if credentials.subprotocols else None)
@@ -96,24 +74,24 @@ async def stream(socket: WebSocket, session_id: str) -> None:
         metrics.stream_closed()
 
 
-def _admit(
-    socket: WebSocket,
-    session_id: str,
-    registry: Registry,
-    settings: Settings,
-    credentials: Credentials,
-) -> tuple[Runner, Wishes]:
-    """Check everything that can be wrong before the upgrade. Raises the error to answer with."""
-    query = socket.query_params
+def _admit(socket: WebSocket, session_id: str, credentials: Credentials) -> tuple[Runner, Wishes]:
+    """Check everything that can be wrong before the upgrade, and use a session token up.
+
+    Raises the error to answer with.
+    """
+    state, query = socket.app.state, socket.query_params
+    registry = cast("Registry", state.registry)
+    issuer = cast("Issuer", state.issuer)
     if credentials.subprotocols and PROTOCOL not in credentials.subprotocols:
         raise BadMessage(f"offer the subprotocol {PROTOCOL}, or none")
     resume = query.get("resume")
-    try:
-        authenticate(settings, credentials.authorization)
-    except Unauthorized:
-        # The resume token authenticates by itself; who has none learns nothing of sessions.
-        if resume is None or not _knows(registry, session_id, resume):
-            raise
+    # The resume token authenticates by itself; who has none learns nothing of sessions.
+    role = None if resume is None else _role_of(registry, session_id, resume)
+    caller: Caller | None = None
+    if role is None:
+        caller = credentials.caller(state.settings, issuer)
+        role = _role(query.get("role"), caller)
+        demand(caller, session_id, role)
     if registry.draining:
         raise Draining
     runner = registry.runner(session_id)
@@ -121,18 +99,31 @@ def _admit(
     wishes = Wishes(
         fmt,
         declared,
+        role,
         resume=resume,
         seq=_number(query.get("seq"), "seq"),
         progress_ms=_number(query.get("progress_ms"), "progress_ms"),
     )
+    if isinstance(caller, Grant):
+        runner.spent.spend(caller, runner.clock.wall_ms())
     return runner, wishes
 
 
-def _knows(registry: Registry, session_id: str, resume_token: str) -> bool:
+def _role_of(registry: Registry, session_id: str, resume_token: str) -> Role | None:
     try:
-        return registry.runner(session_id).speaker.producer.knows(resume_token)
+        return registry.runner(session_id).resumes(resume_token)
     except BridgeError:
-        return False
+        return None
+
+
+def _role(asked: str | None, caller: Caller) -> Role:
+    """The role that was asked for, or else the highest the caller has."""
+    if asked is None:
+        return caller.role if isinstance(caller, Grant) else Role.PRODUCE
+    try:
+        return Role(asked)
+    except ValueError:
+        raise BadMessage(f"role must be one of {', '.join(Role)}") from None
 
 
 def _number(value: str | None, name: str) -> int | None:
@@ -141,15 +132,6 @@ def _number(value: str | None, name: str) -> int | None:
     if not value.isascii() or not value.isdigit() or len(value) > MAX_DIGITS:
         raise BadMessage(f"{name} must be a whole number")
     return int(value)
-
-
-async def _turn_away(socket: WebSocket, error: BridgeError, credentials: Credentials) -> None:
-    """Refuse before the upgrade; a browser can read only a close code, so it gets one."""
-    if credentials.is_browser and PROTOCOL in credentials.subprotocols:
-        await socket.accept(subprotocol=PROTOCOL)
-        await socket.close(error.close_code, error.title)
-    else:
-        await socket.send_denial_response(problem_response(error))
 
 
 async def _serve(socket: WebSocket, connection: Connection) -> int:

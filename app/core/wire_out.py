@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from app.core.pcm import AudioFormat
+from app.core.roles import Role
 from app.core.spec import Status
 from app.errors import BridgeError
 
@@ -78,7 +79,8 @@ class Hello(ConnectionMessage, frozen=True, tag="hello"):
     """The service's version."""
     session: str
     """The session's id."""
-    role: Literal["produce", "control", "observe"]
+    role: Role
+    """What this connection may send."""
     room: Annotated[str, Meta(extra_json_schema={"enum": ["daily", "sandbox"]})]
     format: AudioFormat
     """What audio is taken for, unless ``utterance.start`` says otherwise."""
@@ -89,7 +91,7 @@ class Hello(ConnectionMessage, frozen=True, tag="hello"):
     received: Millis
     """Messages of this producer stream handled so far, text and binary."""
     resume_token: str
-    """A secret, for ``?resume=`` after a lost connection; works once."""
+    """A secret, for ``?resume=`` after a lost connection; works once and keeps the role."""
     resumed: bool
     limits: Limits
     heartbeat_ms: Millis

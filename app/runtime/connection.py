@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import assert_never
 
 from app.core import wire_in
 from app.core import wire_out as out
+from app.core.audience import Seat
 from app.core.pcm import AudioFormat
+from app.core.producer import Producer
+from app.core.roles import Role, needed_for
 from app.core.spec import Status
-from app.errors import BridgeError, ResumeFailed
+from app.errors import BridgeError, ResumeFailed, RoleForbidden
 from app.runtime.bus import Subscription
 from app.runtime.clock import NS_PER_S
 from app.runtime.runner import Runner
@@ -41,18 +45,20 @@ MIN_PROGRESS_MS = 20
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a client asked for in the address of the stream."""
+    """What a client asked for in the address of the stream, as far as it may have it."""
 
     format: AudioFormat = field(default_factory=AudioFormat)
     declared: bool = False
     """Whether the client chose the format."""
+    role: Role = Role.PRODUCE
+    """What it may send; a stream that is resumed keeps its own, which this is then."""
     resume: str | None = field(default=None, repr=False)
     seq: int | None = None
     progress_ms: int | None = None
 
 
 class Connection:
-    """A producer's connection, from ``attach`` to ``detach``."""
+    """A client's connection, from ``attach`` to ``detach``."""
 
     def __init__(
         self, number: int, runner: Runner, settings: Settings, wishes: Wishes, version: str
@@ -66,17 +72,37 @@ class Connection:
         self._wishes = wishes
         self._version = version
         self._bad: deque[int] = deque(maxlen=BAD_MESSAGES)
+        self._seat: Seat | None = None
+        """Of whoever is not the producer."""
         self.subscription = Subscription(runner.clock)
         """What there is to send to the client."""
 
     async def attach(self) -> None:
-        """Take the producer's slot, and say ``hello`` and what was missed.
+        """Take the producer's slot or a seat, and say ``hello`` and what was missed.
 
-        A message of the connection before is handled to its end first, so that ``received`` tells
+        A message of the producer before is handled to its end first, so that ``received`` tells
         the truth. In a session that is over nothing happens: the subscription is closed.
         """
+        if self._wishes.role is not Role.PRODUCE:
+            self._sit()
+            return
         async with self._speaker.hearing:
             self._attach()
+
+    def _sit(self) -> None:
+        """Take a seat beside the producer."""
+        runner, resume = self._runner, self._wishes.resume
+        self.subscription = runner.bus.subscribe()
+        if runner.over:
+            return
+        seat = None if resume is None else runner.audience.find(resume)
+        missed = None if seat is None else self._missed()
+        token = secrets.token_urlsafe(24)
+        if seat is None or missed is None:
+            self._seat = runner.audience.sit(self._wishes.role, token)
+        else:
+            self._seat = runner.audience.resume(seat, token)
+        self._greet(token, missed)
 
     def _attach(self) -> None:
         runner, speaker, wishes = self._runner, self._speaker, self._wishes
@@ -86,7 +112,7 @@ class Connection:
             return
         missed: list[str] | None = None
         if wishes.resume is not None and producer.knows(wishes.resume):
-            missed = runner.bus.missed(runner.bus.seq if wishes.seq is None else wishes.seq)
+            missed = self._missed()
         token = secrets.token_urlsafe(24)
         if missed is None:
             intake.attach(wishes.format, declared=wishes.declared)
@@ -103,6 +129,11 @@ class Connection:
         speaker.teller.listener = self.subscription
         intake.reconnect(self.clock.now())
         speaker.changed()
+
+    def _missed(self) -> list[str] | None:
+        """What the session said since the connection before; None when it is not all held."""
+        bus, seq = self._runner.bus, self._wishes.seq
+        return bus.missed(bus.seq if seq is None else seq)
 
     def _greet(self, token: str, missed: list[str] | None) -> None:
         tell = self.subscription.tell
@@ -123,12 +154,12 @@ class Connection:
             protocol=out.PROTOCOL,
             version=self._version,
             session=runner.session_id,
-            role="produce",
+            role=self._wishes.role,
             room=settings.room_kind.value,
             format=voice.intake.format,
             epoch=voice.epoch,
             seq=seq,
-            received=self._speaker.producer.received,
+            received=self._stream.received,
             resume_token=token,
             resumed=resumed,
             limits=out.Limits(
@@ -155,6 +186,8 @@ class Connection:
         runner, speaker = self._runner, self._speaker
         runner.bus.unsubscribe(self.subscription)
         self.subscription.close(1000)
+        if self._seat is not None:
+            runner.audience.leave(self._seat, clean=clean)
         if speaker.producer.connection != self.number:
             return
         speaker.teller.listener = None
@@ -167,6 +200,10 @@ class Connection:
 
     async def binary(self, data: bytes) -> None:
         """Take one binary message: audio."""
+        if self._seat is not None:
+            self._refuse(RoleForbidden(f"the role {self._seat.role} sends no audio"), None)
+            self._count()
+            return
         async with self._speaker.hearing:
             if self._is_closed():
                 return
@@ -181,7 +218,9 @@ class Connection:
 
     async def text(self, text: str) -> None:
         """Take one text message; a wrong one is answered with ``error``."""
-        async with self._speaker.hearing:
+        # What the producer says is handled whole before anything else of it; who only sits by,
+        # such as one who interrupts, does not wait for that.
+        async with self._speaker.hearing if self._seat is None else nullcontext():
             if self._is_closed():
                 return
             message: wire_in.ClientMessage | None = None
@@ -189,7 +228,8 @@ class Connection:
                 message = wire_in.parse(text)
                 await self._obey(message)
             except BridgeError as error:
-                if message is None and wire_in.starts_utterance(text):
+                is_producer = self._seat is None
+                if message is None and is_producer and wire_in.starts_utterance(text):
                     self._speaker.voice.intake.refuse_start()
                 self._refuse(error, message.id if message else wire_in.ref_of(text))
             self._count()
@@ -205,11 +245,18 @@ class Connection:
         """Whether nothing this client says counts any more: it is replaced, or at its end."""
         return self.subscription.close_code is not None
 
+    @property
+    def _stream(self) -> Producer | Seat:
+        return self._seat or self._speaker.producer
+
     def _count(self) -> None:
-        self._speaker.producer.received += 1
+        self._stream.received += 1
 
     async def _obey(self, message: wire_in.ClientMessage) -> None:
         runner, voice, now = self._runner, self._speaker.voice, self.clock.now()
+        role = needed_for(message)
+        if not self._wishes.role.covers(role):
+            raise RoleForbidden(f"the role {self._wishes.role} may not send this: it needs {role}")
         if not isinstance(message, wire_in.Ping):
             runner.touch()
         match message:
@@ -232,7 +279,8 @@ class Connection:
             case wire_in.Ping(ts, ref):
                 self.subscription.tell(out.Pong(ts, ref))
             case wire_in.Interrupt(utterance_id, reason, ref):
-                runner.begin_interrupt(ref, utterance_id, reason, in_band=True)
+                in_band = self._seat is None  # else its audio comes over another socket
+                runner.begin_interrupt(ref, utterance_id, reason, in_band=in_band)
             case wire_in.TavusSend(event_type, properties):
                 await runner.interact(event_type, properties or {})
             case _:

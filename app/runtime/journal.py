@@ -138,8 +138,8 @@ class Journal:
             database.executescript(_TABLES)
         elif version != VERSION:
             raise sqlite3.DatabaseError(f"it is of version {version}, not {VERSION}")
-        self.webhook_key = self._secret("webhook")
-        """Made once for this folder; see ``core.callbacks``."""
+        self.root_secret = self._secret("root")
+        """Made once for this folder, 32 random bytes; see ``core.keys``."""
 
     @classmethod
     def open(cls, path: Path) -> Self:

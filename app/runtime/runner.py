@@ -16,9 +16,12 @@ from typing import Any, assert_never
 from app.core import commands as c
 from app.core import events as e
 from app.core import wire_out as out
+from app.core.audience import Audience
 from app.core.occupants import Occupants
+from app.core.roles import Role
 from app.core.session import Fact, Session, State
 from app.core.spec import SessionSpec, SessionView, Status
+from app.core.tokens import SpentTokens
 from app.errors import BridgeError, Internal, SessionOver
 from app.runtime.bus import Bus
 from app.runtime.clock import Handle
@@ -60,6 +63,8 @@ class Runner:
         self.spec = spec
         self.clock = clock
         self.bus = Bus(clock)
+        self.audience = Audience()
+        self.spent = SpentTokens()
         self._settled = asyncio.Event()
         """Ready, or over."""
         self.gone = asyncio.Event()
@@ -106,6 +111,13 @@ class Runner:
     def status(self) -> Status:
         """The public status."""
         return self._session.status
+
+    def resumes(self, token: str) -> Role | None:
+        """The role of the stream with this resume token; None when there is none."""
+        if self.speaker.producer.knows(token):
+            return Role.PRODUCE
+        seat = self.audience.find(token)
+        return None if seat is None else seat.role
 
     def view(self) -> SessionView:
         """The session as it is now."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
 from app.api.guard import MAX_BODY_BYTES, Guard
+from app.core.roles import Role
 from tests.support.api import api_app, client, settings
+from tests.support.world import spec
 
 KEYS: dict[str, Any] = {"api_keys": "alice:key-a,bob:key-b"}
 
@@ -149,6 +153,141 @@ async def test_the_sandboxs_rest_has_its_own_key(path: str, status: int) -> None
     assert status == response.status_code
 
 
+# --- session tokens ---------------------------------------------------------------------------
+
+CALLS = [
+    ("GET", "/sessions/sess_1", 200, Role.OBSERVE),
+    ("POST", "/sessions/sess_1/interrupt", 200, Role.CONTROL),
+    ("POST", "/sessions/sess_1/messages", 202, Role.CONTROL),
+    ("POST", "/sessions/sess_1/tokens", 201, None),
+    ("DELETE", "/sessions/sess_1", 204, None),
+    ("GET", "/sessions", 200, None),
+    ("POST", "/sessions", 201, None),
+    ("GET", "/metrics", 200, None),
+    ("GET", "/openapi.json", 200, None),
+    ("GET", "/", 200, None),
+    ("GET", "/sessions/sess_1/nothing", 404, None),
+    ("GET", "/nowhere", 404, None),
+]
+"""Method, path, what an API key gets, and the role that is enough."""
+
+BODIES = {"tokens": {"role": "observe"}, "messages": {"event_type": "conversation.respond"}}
+
+
+@pytest.mark.parametrize("keys", [KEYS, {}])
+@pytest.mark.parametrize("role", [None, *Role])
+@pytest.mark.parametrize(("method", "path", "status", "needed"), CALLS)
+async def test_a_role_may_do_so_much(
+    method: str, path: str, status: int, needed: Role | None, role: Role | None, keys: Any
+) -> None:
+    """An API key may do all, a token what its role allows, whether or not keys are configured."""
+    app = await one_session(**keys)
+    given = "key-a" if role is None else token(app, role)
+    async with client(app, authorization=f"Bearer {given}") as http:
+        response = await http.request(method, path, json=BODIES.get(path.rpartition("/")[2]))
+    is_allowed = role is None or (needed is not None and role.covers(needed))
+
+    assert (status if is_allowed else 403) == response.status_code
+
+
+async def test_a_token_tells_nothing_of_other_sessions() -> None:
+    """Whether there is another session or not, the answer is the same."""
+    app = await one_session(**KEYS)
+    await app.state.registry.create(spec(), owner="x", key=None, body_hash="")
+    async with client(app, authorization=f"Bearer {token(app, Role.PRODUCE)}") as http:
+        answers = [await http.get(f"/sessions/{each}") for each in ("sess_2", "sess_3")]
+
+    assert [(403, "forbidden")] * 2 == [
+        (answer.status_code, answer.json()["code"]) for answer in answers
+    ]
+    assert answers[0].json() == answers[1].json()
+
+
+async def test_a_token_in_the_query_is_for_streams() -> None:
+    """Over HTTP there is a header for it."""
+    app = await one_session(**KEYS)
+    async with client(app) as http:
+        response = await http.get(f"/sessions/sess_1?token={token(app, Role.OBSERVE)}")
+
+    assert 401 == response.status_code
+
+
+async def one_session(**given: Any) -> FastAPI:
+    """Build the edge with one session."""
+    app = api_app(**given)
+    await app.state.registry.create(spec(), owner="x", key=None, body_hash="")
+    return app
+
+
+def token(app: FastAPI, role: Role) -> str:
+    """Mint a token for that session."""
+    text, _ = app.state.issuer.issue("sess_1", role, 60)
+    assert isinstance(text, str)
+    return text
+
+
+# --- an API key as a browser's password -------------------------------------------------------
+
+
+def password(key: str) -> str:
+    """Write the header that a browser sends once its user has typed a key."""
+    return "Basic " + b64encode(f"anybody:{key}".encode()).decode()
+
+
+async def test_a_browser_is_asked_for_a_key() -> None:
+    """Who opens a page is asked by the browser; what a page fetches, or a program, is not."""
+    async with client(api_app(**KEYS)) as http:
+        page = await http.get("/", headers={"accept": "text/html,*/*"})
+        fetched = await http.get("/", headers={"accept": "*/*"})
+        posted = await http.post("/sessions", headers={"accept": "text/html"})
+
+    assert [401] * 3 == [answer.status_code for answer in (page, fetched, posted)]
+    assert page.headers["www-authenticate"].startswith("Bearer, Basic realm=")
+    assert ["Bearer"] * 2 == [answer.headers["www-authenticate"] for answer in (fetched, posted)]
+
+
+@pytest.mark.parametrize(
+    ("key", "method", "path", "origin", "status"),
+    [
+        ("key-a", "GET", "/", None, 200),
+        ("key-a", "GET", "/sessions", "https://evil.example", 200),  # which cannot read it
+        ("key-a", "POST", "/sessions", "http://127.0.0.1:8080", 201),
+        ("key-a", "POST", "/sessions", "https://bridge.example", 201),
+        ("key-a", "POST", "/sessions", None, 401),
+        ("key-a", "POST", "/sessions", "", 401),
+        ("key-a", "POST", "/sessions", "null", 401),
+        ("key-a", "POST", "/sessions", "http://[", 401),
+        ("key-a", "POST", "/sessions", "https://evil.example", 401),
+        ("key-a", "POST", "/sessions", "http://127.0.0.1:9090", 401),
+        ("key-a", "DELETE", "/sessions/sess_1", "https://evil.example", 401),
+        ("key-x", "GET", "/", None, 401),
+        ("", "GET", "/", None, 401),
+    ],
+)
+async def test_a_password_counts_for_our_own_pages(
+    key: str, method: str, path: str, origin: str | None, status: int
+) -> None:
+    """A browser sends it by itself: nobody else's page changes anything with it."""
+    app = api_app(**KEYS, public_url="https://bridge.example/avatar")
+    headers = {} if origin is None else {"origin": origin}
+    async with client(app, authorization=password(key), **headers) as http:
+        response = await http.request(method, path)
+
+    assert status == response.status_code
+
+
+async def test_a_password_is_no_session_token() -> None:
+    """It is for people, who type."""
+    app = await one_session(**KEYS)
+    async with client(app, authorization=password(token(app, Role.OBSERVE))) as http:
+        response = await http.get("/sessions/sess_1")
+
+    assert 401 == response.status_code
+
+
+# --- the sandbox ------------------------------------------------------------------------------
+
+
 async def test_with_daily_there_is_no_open_sandbox() -> None:
     """The exception exists only where a sandbox does."""
     app = api_app(**KEYS, room="daily", tavus_api_key="x")
@@ -231,7 +370,12 @@ async def websocket(headers: list[tuple[bytes, bytes]], **given: Any) -> list[st
         assert isinstance(message, dict)
         sent.append(f"{message['type']} {message.get('status', '')}".strip())
 
-    scope = {"type": "websocket", "path": "/sessions/s/stream", "headers": headers}
+    scope = {
+        "type": "websocket",
+        "path": "/sessions/s/stream",
+        "query_string": b"",
+        "headers": headers,
+    }
     await Guard(through, settings(**given))(scope, receive, send)
     return sent
 
@@ -244,6 +388,31 @@ async def test_a_websocket_is_held_to_host_and_origin() -> None:
     assert ["through"] == await websocket([host])
     assert refused == await websocket([(b"host", b"evil.example")])
     assert refused == await websocket([host, (b"origin", b"https://evil.example")])
+
+
+@pytest.mark.parametrize(
+    ("origin", "passes"),
+    [
+        ("https://bridge.example", True),
+        ("https://BRIDGE.example", True),
+        ("https://app.example", True),
+        ("https://public.example", True),
+        ("https://evil.example", False),
+        ("https://bridge.example:444", False),
+        ("https://bridge.example.evil.example", False),
+        ("null", False),
+        ("", False),
+        ("http://[", False),
+    ],
+)
+async def test_with_keys_a_websocket_is_held_to_its_origin(origin: str, passes: bool) -> None:
+    """Pages of this service and of the allowed origins open streams, no others."""
+    given = {"allowed_origins": "https://app.example", "public_url": "https://public.example/x"}
+    headers = [(b"host", b"bridge.example"), (b"origin", origin.encode())]
+    sent = await websocket(headers, **KEYS, **given)
+
+    assert passes == (sent == ["through"])
+    assert passes or "websocket.http.response.start 403" == sent[0]
 
 
 async def test_a_websockets_credential_is_the_streams_own_matter() -> None:

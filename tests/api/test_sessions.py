@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from app import errors
+from app.core.roles import Role
 from app.core.spec import Status
 from tests.support.api import api_app, client
 from tests.support.registry import CREATED_AT, FakeRegistry
@@ -40,6 +41,9 @@ async def test_a_session_needs_no_body(registry: FakeRegistry, content: bytes) -
     """An empty create answers 201 with the session and where to find it."""
     response = await call(registry, "POST", "/sessions", content=content)
 
+    body = response.json()
+    tokens = body.pop("tokens")
+
     assert 201 == response.status_code
     assert "/sessions/sess_1" == response.headers["location"]
     assert "idempotency-replayed" not in response.headers
@@ -54,7 +58,8 @@ async def test_a_session_needs_no_body(registry: FakeRegistry, content: bytes) -
         "metadata": {},
         "created_at": "2026-11-22T08:53:00Z",
         "expires_at": "2026-11-22T09:53:00Z",
-    } == response.json()
+    } == body
+    assert {"produce", "control", "observe"} == set(tokens)
 
 
 async def test_a_body_is_json_whatever_it_is_called(registry: FakeRegistry) -> None:
@@ -286,12 +291,117 @@ async def test_a_caller_that_goes_away_leaves_its_session(registry: FakeRegistry
 
 
 async def test_a_session_can_be_looked_at(registry: FakeRegistry) -> None:
-    """GET shows what POST showed, and is no activity."""
-    created = await call(registry, "POST", "/sessions")
+    """GET shows what POST showed but for the tokens, and is no activity."""
+    created = (await call(registry, "POST", "/sessions")).json()
     seen = await call(registry, "GET", "/sessions/sess_1")
+    listed = await call(registry, "GET", "/sessions")
 
-    assert created.json() == seen.json()
+    assert created == {**seen.json(), "tokens": created["tokens"]}
+    assert [seen.json()] == listed.json()["data"]
     assert 0 == registry.get("sess_1").touched
+
+
+# --- tokens -----------------------------------------------------------------------------------
+
+
+async def test_a_create_has_a_token_for_each_role(registry: FakeRegistry) -> None:
+    """Each is for this session and its own role, and good for as long as the session may last."""
+    app = api_app(registry)
+    async with client(app) as http:
+        body = (await http.post("/sessions", json={"max_duration_s": 60})).json()
+    issuer = app.state.issuer
+    grants = {role: issuer.check(token) for role, token in body["tokens"].items()}
+    in_a_minute = issuer.check(issuer.issue("x", Role.OBSERVE, 60)[0]).expires_at
+
+    assert {role.value: ("sess_1", role, in_a_minute) for role in Role} == {
+        role: (grant.session_id, grant.role, grant.expires_at) for role, grant in grants.items()
+    }
+
+
+async def test_a_replay_has_fresh_tokens(registry: FakeRegistry) -> None:
+    """Those of the first answer may be spent by now."""
+    app = api_app(registry)
+    async with client(app, **{"idempotency-key": "k"}) as http:
+        answers = [await http.post("/sessions") for _ in range(2)]
+    tokens = {token for answer in answers for token in answer.json()["tokens"].values()}
+
+    assert [None, "true"] == [answer.headers.get("idempotency-replayed") for answer in answers]
+    assert 6 == len(tokens)
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_a_token_is_minted(registry: FakeRegistry, role: Role) -> None:
+    """It says what was asked for, until when it is good, and counts as activity."""
+    app = api_app(registry)
+    async with client(app) as http:
+        await http.post("/sessions")
+        response = await http.post("/sessions/sess_1/tokens", json={"role": role, "ttl_s": 90})
+    body = response.json()
+    grant = app.state.issuer.check(body["token"])
+
+    assert 201 == response.status_code
+    assert (role.value, "2026-01-01T12:01:30Z") == (body["role"], body["expires_at"])
+    assert ("sess_1", role) == (grant.session_id, grant.role)
+    assert 1 == registry.get("sess_1").touched
+
+
+async def test_a_token_is_good_for_an_hour_by_default(registry: FakeRegistry) -> None:
+    """The role alone is enough."""
+    await call(registry, "POST", "/sessions")
+    response = await call(registry, "POST", "/sessions/sess_1/tokens", json={"role": "observe"})
+
+    assert "2026-01-01T13:00:00Z" == response.json()["expires_at"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "role"),
+        ({"role": "king"}, "role"),
+        ({"role": None}, "role"),
+        ({"role": "observe", "ttl_s": 0}, "ttl_s"),
+        ({"role": "observe", "ttl_s": 86_401}, "ttl_s"),
+        ({"role": "observe", "ttl_s": "60"}, "ttl_s"),
+        ({"role": "observe", "ttl_s": 1.5}, "ttl_s"),
+    ],
+)
+async def test_a_wrong_wish_for_a_token(
+    registry: FakeRegistry, body: dict[str, Any], field: str
+) -> None:
+    """The answer names the field."""
+    await call(registry, "POST", "/sessions")
+    response = await call(registry, "POST", "/sessions/sess_1/tokens", json=body)
+
+    assert (422, "invalid_request") == outcome(response)
+    assert [field] == [each["field"] for each in response.json()["errors"]]
+
+
+async def test_no_token_for_what_is_not_running(registry: FakeRegistry) -> None:
+    """There is nothing to do with one."""
+    wish = {"role": "observe"}
+    await call(registry, "POST", "/sessions")
+    await call(registry, "DELETE", "/sessions/sess_1")
+    over = await call(registry, "POST", "/sessions/sess_1/tokens", json=wish)
+    unknown = await call(registry, "POST", "/sessions/sess_9/tokens", json=wish)
+
+    assert (409, "session_over") == outcome(over)
+    assert (404, "session_not_found") == outcome(unknown)
+
+
+@pytest.mark.parametrize("role", [None, *Role])
+async def test_only_a_key_sees_the_meeting_token(registry: FakeRegistry, role: Role | None) -> None:
+    """It opens the room itself, which is more than any role allows."""
+    app = api_app(registry, api_keys="key")
+    async with client(app, authorization="Bearer key") as http:
+        tokens = (await http.post("/sessions")).json()["tokens"]
+        registry.get("sess_1").set(meeting_token="m")
+        shown = {"authorization": f"Bearer {tokens[role]}"} if role else {}
+        seen = await http.get("/sessions/sess_1", headers=shown)
+
+    assert ("m" if role is None else None) == seen.json().get("meeting_token")
+
+
+# --- list -------------------------------------------------------------------------------------
 
 
 async def test_sessions_are_listed_in_pages(registry: FakeRegistry) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from app.core import wire_out
 from app.core.pcm import AudioFormat, Encoding
+from app.core.roles import Role
 from app.core.spec import Status
 from app.errors import BadMessage, BufferOverflow, TavusRateLimited
 
@@ -40,7 +41,7 @@ def test_the_greeting_has_the_number_of_the_last_message_as_a_field() -> None:
         protocol=wire_out.PROTOCOL,
         version="1",
         session="s",
-        role="produce",
+        role=Role.PRODUCE,
         room="sandbox",
         format=AudioFormat(),
         epoch=0,

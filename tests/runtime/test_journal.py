@@ -59,7 +59,7 @@ async def test_journal_outlives_its_process(tmp_path: Path) -> None:
     with Journal.open(tmp_path) as first:
         await first.intend(INTENT, NOW, CLAIM)
         await first.answer("sess_1", b"{}")
-        key = first.webhook_key
+        key = first.root_secret
     with Journal.open(tmp_path) as second:
         left = await second.unended("here")
         (kept,) = await second.keys(NOW, 10)
@@ -71,7 +71,7 @@ async def test_journal_outlives_its_process(tmp_path: Path) -> None:
         kept.claimed_ms,
         kept.answer,
     )
-    assert key == second.webhook_key
+    assert key == second.root_secret
     assert 32 == len(key)
 
 

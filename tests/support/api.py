@@ -12,9 +12,12 @@ from app.api.guard import Guard
 from app.api.problems import install_problems
 from app.api.sandbox import SandboxProxy
 from app.core.callbacks import Callbacks
+from app.core.tokens import Tokens
+from app.runtime.issuer import Issuer
 from app.runtime.metrics import Metrics
 from app.runtime.tavus_api import TavusApi
 from app.settings import Settings
+from tests.support.clock import FakeClock
 from tests.support.registry import FakeRegistry
 from tests.support.tavus import BASE_URL, KEY, FakeTavus
 
@@ -43,6 +46,7 @@ def api_app(
     app.state.settings = chosen
     app.state.registry = registry or FakeRegistry()
     app.state.callbacks = Callbacks(b"key", chosen.public_url)
+    app.state.issuer = Issuer(Tokens(b"k" * 48), FakeClock())
     app.state.metrics = Metrics()
     app.state.tavus = TavusApi((tavus or FakeTavus()).client(), BASE_URL, KEY, 5.0)
     app.state.sandbox = proxy

@@ -49,6 +49,9 @@ class FakeRunner:
     def view(self) -> SessionView:
         return self._view
 
+    def touch(self) -> None:
+        self.touched += 1
+
     def set(self, **changes: Any) -> None:
         """Change what the session shows of itself."""
         self._view = replace(self._view, **changes)
@@ -148,6 +151,12 @@ class FakeRegistry:
         if session_id not in self.runners:
             raise SessionNotFound
         return self.runners[session_id]
+
+    def runner(self, session_id: str) -> FakeRunner:
+        runner = self.get(session_id)
+        if runner.view().ended_at is not None:
+            raise SessionOver
+        return runner
 
     def page(
         self, *, status: Status | None, limit: int, cursor: str | None

@@ -79,7 +79,7 @@ class World:
             instance=self.settings.instance,
             account="here",
         )
-        self.callbacks = Callbacks(self.journal.webhook_key, self.settings.public_url)
+        self.callbacks = Callbacks(b"key", self.settings.public_url)
         self.resources = Resources(
             self.settings,
             self.clock,
