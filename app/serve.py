@@ -4,7 +4,7 @@
 
     listen ─▶ journal ─▶ sandbox child (room sandbox only) ─▶ application ─▶ edge server
     first signal:  refuse new sessions, tell every client, end every session, then stop the server
-    second signal: stop the server now; its lifespan still ends every session
+    second signal: end every session now, without waiting for speech
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ class Drainable(Protocol):
     """Whether new sessions are refused."""
 
     async def drain(self, grace_s: float) -> None:
-        """Tell every client, wait up to ``grace_s`` for speech to end, end every session."""
+        """Tell every client, wait up to ``grace_s`` for speech to end, end every session.
+
+        A second call hurries the first: both return when all has ended.
+        """
         ...
 
 
@@ -140,31 +143,29 @@ class _Shutdown:
     def __init__(self, server: EdgeServer, app: FastAPI, drain_s: float) -> None:
         self._server = server
         self._app = app
-        self._drain_s = drain_s
         self._tasks = Tasks(_report)
-        self._draining: asyncio.Task[None] | None = None
+        self._graces = iter((drain_s, 0.0))
 
     def signalled(self) -> None:
-        """Drain at the first signal, hurry at the second."""
-        if self._draining is not None:
-            log.info("stopping now")
-            self._draining.cancel()
-        elif self._server.started:
-            self._draining = self._tasks.spawn("drain", self._drain())
-        else:
+        """Drain at the first signal, hurry at the second, be under way already at any other."""
+        if not self._server.started:
             self._server.should_exit = True
+            return
+        grace_s = next(self._graces, None)
+        if grace_s is not None:
+            self._tasks.spawn("drain", self._drain(grace_s))
 
     async def close(self) -> None:
         """Forget a drain that the server has overtaken."""
         await self._tasks.close()
 
-    async def _drain(self) -> None:
+    async def _drain(self, grace_s: float) -> None:
         registry: Drainable = self._app.state.registry
         registry.draining = True
-        log.info("draining: no new sessions, the running ones end within %.0f s", self._drain_s)
+        log.info("draining: no new sessions, the running ones end within %.0f s", grace_s)
         try:
-            async with asyncio.timeout(self._drain_s + _END_S):
-                await registry.drain(self._drain_s)
+            async with asyncio.timeout(grace_s + _END_S):
+                await registry.drain(grace_s)
         except TimeoutError:
             log.warning("some sessions did not end in time")
         finally:

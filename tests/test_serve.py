@@ -87,17 +87,22 @@ async def test_first_signal_drains_before_the_server_stops(
 async def test_second_signal_does_not_wait_for_the_drain(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Who signals twice is not kept waiting; the lifespan still closes everything; exit 0."""
+    """Who signals twice is not kept waiting, but every client is told the end; exit 0."""
     service = FakeService()
     async with served(service, settings) as task:
-        await address(caplog)
-        os.kill(os.getpid(), signal.SIGTERM)
-        await service.registry.asked.wait()
-        os.kill(os.getpid(), signal.SIGTERM)
+        at = await address(caplog)
+        async with connect(f"ws://{at}/stream", proxy=None) as stream:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await service.registry.asked.wait()
+            os.kill(os.getpid(), signal.SIGTERM)
+            with pytest.raises(ConnectionClosed) as closed:
+                await stream.recv()
 
         assert 0 == await task
 
-    assert not service.registry.over.is_set()
+    assert closed.value.rcvd is not None
+    assert 4503 == closed.value.rcvd.code
+    assert [settings.drain_s, 0.0] == service.registry.graces
     assert ["opened", "closed"] == service.life
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
 import weakref
 from collections.abc import AsyncIterator
@@ -350,6 +351,27 @@ async def test_drain_tells_waits_and_ends(world: World, registry: Registry) -> N
     assert not early
     assert "drained" == session.view().end_reason
     assert 4503 == heard.close_code
+    assert [] == world.tavus.active()
+
+
+async def test_second_drain_hurries_the_first(world: World, registry: Registry) -> None:
+    """Without grace speech is cut, and every client is told the end all the same."""
+    session, _ = await create(registry)
+    assert isinstance(session, Runner)
+    heard = session.bus.subscribe()
+    session.speaker.voice.intake.audio(bytes(480_000), world.clock.now())
+    session.speaker.changed()
+    draining = asyncio.create_task(registry.drain(60.0))
+    await world.clock.run(1 * S)
+    early = session.over
+    await registry.drain(0.0)
+    await world.clock.run(1 * S)
+    await draining
+
+    told = [json.loads(text)["type"] for text in heard._waiting]
+    assert not early
+    assert 4503 == heard.close_code
+    assert ["utterance.done", "session.ended"] == told[-2:]
     assert [] == world.tavus.active()
 
 

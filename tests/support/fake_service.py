@@ -15,7 +15,7 @@ from app.settings import Settings
 
 
 class FakeSessions:
-    """Has one session for every open WebSocket; ends them when its drain is let go."""
+    """Has one session for every open WebSocket; ends them when its drain is let go, or hurried."""
 
     def __init__(self, *, broken: bool) -> None:
         self.broken = broken
@@ -30,6 +30,8 @@ class FakeSessions:
         if self.broken:
             raise ValueError("cannot drain")
         self.asked.set()
+        if grace_s == 0:
+            self.go.set()
         await self.go.wait()
         self.over.set()
 
