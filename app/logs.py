@@ -30,6 +30,12 @@ _PATTERNS = (
     (re.compile(r"(?<=\S)\?\S*[^\s\"')\]},]"), "?" + REDACTED),
     (re.compile(r"(/webhooks/tavus/)[^\s\"'/?]+"), r"\1" + REDACTED),
     (re.compile(r"\b(bearer)([ .]+)[^\s\"',]+", re.IGNORECASE), r"\1\2" + REDACTED),
+    (
+        re.compile(r"\b(authorization\W{1,6}(?:b\W)?basic )[^\s\"',)]+", re.IGNORECASE),
+        r"\1" + REDACTED,
+    ),
+    # A JSON Web Token, wherever it stands: its header begins with '{"', which is eyJ in base64.
+    (re.compile(r"\beyJ[\w-]+(?:\.[\w-]+)+"), REDACTED),
     # name=value, "name": "value" and (b"name", b"value"): forms, JSON, headers.
     (
         re.compile(

@@ -57,6 +57,9 @@ def _restored_logging() -> Iterator[None]:
         ("POST /webhooks/tavus/SECRET/ 200", "/webhooks/tavus/[redacted]/ 200"),
         ("Authorization: Bearer SECRET", "Authorization: Bearer [redacted]"),
         ("subprotocols avatar-bridge.v1, bearer.SECRET", "v1, bearer.[redacted]"),
+        ("Authorization: Basic SECRET==", "Authorization: Basic [redacted]"),
+        ("(b'authorization', b'Basic SECRET')", "(b'authorization', b'Basic [redacted]')"),
+        ("said eyJhbGciOi.eyJ-SECRET.s_g again", "said [redacted] again"),
         ("(b'x-api-key', b'SECRET')", "(b'x-api-key', b'[redacted]')"),
         ('{"resume_token": "SECRET", "seq": 3}', '{"resume_token": "[redacted]", "seq": 3}'),
         ("{'meeting_token': 'SECRET'}", "{'meeting_token': '[redacted]'}"),
@@ -72,7 +75,9 @@ def test_secret_of_known_shape_is_taken_out(said: str, written: str) -> None:
     assert SECRET not in text
 
 
-@pytest.mark.parametrize("said", ["Why? Because.", "a token, or a key", "no bearer", "a:b"])
+@pytest.mark.parametrize(
+    "said", ["Why? Because.", "a token, or a key", "no bearer", "basic rights", "a:b"]
+)
 def test_prose_stays(said: str) -> None:
     """Ordinary sentences come out as they went in."""
     assert said == logs.Redactor([""])(said)
