@@ -21,6 +21,7 @@ import yaml
 from app import asyncapi_examples as examples
 from app import errors
 from app.core import wire_in, wire_out
+from app.core.roles import Role
 from app.core.wire_out import PROTOCOL
 
 _STREAM = "#/channels/stream"
@@ -50,6 +51,10 @@ Messages with a `seq` concern the session: every connection gets them, numbered 
 Messages without one concern this connection alone. Clients must ignore messages and fields that
 they do not know.
 
+Who connects has a role: `produce` (one at a time), `control` or `observe`, by its session token. An
+API key has the first and may ask for another. What the role may not send is answered with
+`role_forbidden`. A session token opens one stream; to come back take a fresh one, or `resume`.
+
 Refused before the upgrade with an HTTP status: 400 `unsupported_format`, 401, 403, 404,
 409 `session_over`, 429, 503. When the credential came as a subprotocol, the upgrade is accepted and
 closed with the matching close code instead, since a browser cannot read the status.
@@ -60,24 +65,35 @@ Close codes. Do not retry unchanged: 4400 bad messages, 4401 no valid credential
 4503 shutting down, 4508 reader too slow, 1011 a bug of the service.
 """
 
-_PROGRESS = {
+_QUERY = {
+    "token": {"type": "string", "description": "A session token. An API key is not taken here."},
+    "role": {
+        "type": "string",
+        "enum": [role.value for role in Role],
+        "description": "A lower role than the credential has.",
+    },
+    "resume": {
+        "type": "string",
+        "description": "The `resume_token` of a lost connection: goes on with it, in its role.",
+    },
+    "seq": {"type": "integer", "minimum": 0, "description": "The last `seq` seen, for `resume`."},
     "progress_ms": {
         "type": "integer",
         "minimum": 0,
         "default": 0,
         "description": "The period of `playback.progress`; 0 means none.",
-    }
+    },
 }
 
 _HEADERS = {
     "type": "object",
     "properties": {
-        "Authorization": {"type": "string", "description": "`Bearer <key>`."},
+        "Authorization": {"type": "string", "description": "`Bearer <key or session token>`."},
         "Sec-WebSocket-Protocol": {
             "type": "string",
             "description": (
                 f"Optional outside browsers. When given, `{PROTOCOL}` must be in it and is the one "
-                "selected; a browser adds its credential as a second one, `bearer.<key>`."
+                "selected; a browser adds its session token as a second one, `bearer.<token>`."
             ),
         },
     },
@@ -146,7 +162,7 @@ def document() -> dict[str, Any]:
                         "method": "GET",
                         "query": {
                             "type": "object",
-                            "properties": {**schemas["Format"]["properties"], **_PROGRESS},
+                            "properties": {**schemas["Format"]["properties"], **_QUERY},
                         },
                         "headers": _HEADERS,
                         "bindingVersion": "0.1.0",
@@ -171,7 +187,13 @@ def document() -> dict[str, Any]:
         "components": {
             "messages": messages,
             "schemas": schemas,
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key or, for what its role allows, a session token.",
+                }
+            },
         },
     }
 

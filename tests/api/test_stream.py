@@ -12,6 +12,8 @@ from starlette.types import Message
 
 from app import edge
 from app.api import stream as module
+from app.core.roles import Role
+from app.core.tokens import MAX_SPENT
 from app.core.wire_out import PROTOCOL
 from app.runtime.bus import MAX_WAITING
 from app.runtime.connection import HEARTBEAT_MS, MAX_MESSAGE_BYTES
@@ -184,6 +186,156 @@ async def test_resume_token_is_credential_enough(guarded: FastAPI) -> None:
 
     assert hello["resumed"]
     assert (401, "unauthorized") == await refusal(guarded, runner.session_id, f"?resume={token}")
+
+
+# --- session tokens and roles
+
+
+def mint(app: FastAPI, role: Role, session_id: str) -> str:
+    """Make a session token."""
+    token, _ = app.state.issuer.issue(session_id, role, 60)
+    assert isinstance(token, str)
+    return token
+
+
+@pytest.mark.parametrize("place", ["header", "subprotocol", "query"])
+@pytest.mark.parametrize("role", Role)
+async def test_token_opens_one_stream_in_its_role(guarded: FastAPI, role: Role, place: str) -> None:
+    """Wherever it stands it lets in, once."""
+    runner = await new_session(guarded)
+    token = mint(guarded, role, runner.session_id)
+    headers, query, offered = shown(token, place)
+    async with opened(guarded, runner.session_id, query, offered, **headers) as stream:
+        hello = await stream.next()
+
+    assert role.value == hello["role"]
+    assert token not in str(stream.told)
+    if place == "subprotocol":
+        async with opened(guarded, runner.session_id, query, offered, **headers) as again:
+            assert 4401 == await again.closed()
+        assert [] == again.told
+    else:
+        assert (401, "unauthorized") == await refusal(
+            guarded, runner.session_id, query, offered, **headers
+        )
+
+
+def shown(token: str, place: str) -> tuple[dict[str, str], str, list[str] | None]:
+    """Headers, query and subprotocols with the token in its place."""
+    return (
+        {"authorization": f"Bearer {token}"} if place == "header" else {},
+        f"?token={token}" if place == "query" else "",
+        [PROTOCOL, f"bearer.{token}"] if place == "subprotocol" else None,
+    )
+
+
+async def test_token_is_spent_only_by_a_stream(guarded: FastAPI) -> None:
+    """A handshake that is refused for another reason may be put right and tried again."""
+    runner = await new_session(guarded)
+    token = mint(guarded, Role.PRODUCE, runner.session_id)
+
+    assert (400, "unsupported_format") == await refusal(
+        guarded, runner.session_id, f"?token={token}&encoding=mp3"
+    )
+    async with opened(guarded, runner.session_id, f"?token={token}") as stream:
+        assert "hello" == (await stream.next())["type"]
+
+
+async def test_token_for_another_session(guarded: FastAPI) -> None:
+    """It is refused alike whether there is such a session or not."""
+    runner = await new_session(guarded)
+    token = mint(guarded, Role.PRODUCE, "sess_other")
+
+    assert (403, "forbidden") == await refusal(guarded, runner.session_id, f"?token={token}")
+    assert (403, "forbidden") == await refusal(guarded, "sess_unknown", f"?token={token}")
+
+
+async def test_token_that_has_expired(world: World) -> None:
+    """The time of the service counts."""
+    world = World(**KEYS)
+    async with served(world) as app:
+        runner = await new_session(app)
+        token = mint(app, Role.PRODUCE, runner.session_id)
+        await world.clock.run(60 * S)
+
+        assert (401, "unauthorized") == await refusal(app, runner.session_id, f"?token={token}")
+
+
+async def test_api_key_is_for_no_address(guarded: FastAPI) -> None:
+    """It would end up in the logs of every proxy."""
+    runner = await new_session(guarded)
+
+    assert (401, "unauthorized") == await refusal(guarded, runner.session_id, "?token=secret")
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_api_key_may_ask_for_less(guarded: FastAPI, role: Role) -> None:
+    """A backend that only listens takes nobody's place."""
+    runner = await new_session(guarded)
+    async with opened(
+        guarded, runner.session_id, f"?role={role}", authorization="Bearer secret"
+    ) as stream:
+        assert role.value == (await stream.next())["role"]
+
+    assert (400, "bad_message") == await refusal(
+        guarded, runner.session_id, "?role=king", authorization="Bearer secret"
+    )
+
+
+async def test_token_may_ask_for_less_but_not_for_more(guarded: FastAPI) -> None:
+    """What was asked for and refused costs nothing."""
+    runner = await new_session(guarded)
+    token = mint(guarded, Role.CONTROL, runner.session_id)
+
+    assert (403, "forbidden") == await refusal(
+        guarded, runner.session_id, f"?role=produce&token={token}"
+    )
+    async with opened(guarded, runner.session_id, f"?role=observe&token={token}") as stream:
+        assert "observe" == (await stream.next())["role"]
+
+
+async def test_without_keys_a_token_has_its_role(app: FastAPI) -> None:
+    """A page that is tried out on this machine does what it will do elsewhere."""
+    runner = await new_session(app)
+    token = mint(app, Role.OBSERVE, runner.session_id)
+    async with opened(app, runner.session_id, f"?token={token}") as stream:
+        assert "observe" == (await stream.next())["role"]
+
+    assert (401, "unauthorized") == await refusal(app, runner.session_id, f"?token={token}")
+    assert (401, "unauthorized") == await refusal(app, runner.session_id, "?token=nonsense")
+
+
+async def test_resume_keeps_the_role(guarded: FastAPI) -> None:
+    """Whoever comes back has the role it had, whatever else it shows, and needs nothing else."""
+    runner = await new_session(guarded)
+    spent = mint(guarded, Role.OBSERVE, runner.session_id)
+    first = RawSocket(guarded, runner.session_id, f"token={spent}")
+    serving = asyncio.create_task(first.run())
+    await settle()
+    first.end(1006)
+    await serving
+    resume = first.texts[0]["resume_token"]
+    async with opened(
+        guarded,
+        runner.session_id,
+        f"?token={spent}&resume={resume}&role=produce",
+        authorization="Bearer secret",
+    ) as stream:
+        hello = await stream.next()
+
+    assert (True, "observe") == (hello["resumed"], hello["role"])
+    assert (401, "unauthorized") == await refusal(guarded, runner.session_id, f"?resume={resume}")
+
+
+async def test_too_many_spent_tokens(guarded: FastAPI) -> None:
+    """Before one is forgotten that could be used again, none is taken."""
+    runner = await new_session(guarded)
+    for _ in range(MAX_SPENT):
+        grant = guarded.state.issuer.check(mint(guarded, Role.OBSERVE, runner.session_id))
+        runner.spent.spend(grant, runner.clock.wall_ms())
+    token = mint(guarded, Role.OBSERVE, runner.session_id)
+
+    assert (429, "rate_limited") == await refusal(guarded, runner.session_id, f"?token={token}")
 
 
 # --- how it ends

@@ -5,6 +5,7 @@ Only the service's usual address is replaced, by that of a service which the tes
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from app.runtime.bus import TOO_SLOW
 from app.runtime.connection import BAD_MESSAGES_CODE, REPLACED
 from tests.support import readme
 from tests.support.audio import wav
+from tests.support.processes import until
 from tests.support.service import DEADLINE_S, Client, Service, clean_environment
 from tests.support.speech import ESPEAK_RATE, Heard, encode, expected, speech
 
@@ -67,6 +69,27 @@ def said_in(file: bytes) -> Heard:
     """What must be heard of a WAV file of espeak-ng's."""
     pcm = file[file.index(b"data") + 8 :]
     return expected(pcm[: len(pcm) // 2 * 2], FORMAT)
+
+
+async def test_page_listens_with_a_token(service: Service, client: Client, folder: Path) -> None:
+    """The lines for a web page print what happens to the session, and its end."""
+    session = await client.create_session()
+    given = {"streamUrl": session["stream_url"], "token": session["tokens"]["observe"]}
+    head = "".join(f"const {name} = {json.dumps(value)};\n" for name, value in given.items())
+    page = f'import WebSocket from "ws";\n{head}{example(service, "js", "bearer.")}'
+    (folder / "page.mjs").write_text(page)
+
+    async def is_open() -> bool:
+        return "avatar_bridge_stream_connections 1.0" in (await client.http.get("/metrics")).text
+
+    listening = asyncio.create_task(asyncio.to_thread(run, folder, ["node", "page.mjs"]))
+    await until("the page listens", is_open)
+    await client.end(session["id"])
+    printed = await listening
+
+    assert "role: 'observe'" in printed
+    assert "type: 'session.ended'" in printed
+    assert printed.endswith("4410\n")
 
 
 async def test_first_sentence_is_heard(service: Service, client: Client, folder: Path) -> None:

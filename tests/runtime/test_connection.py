@@ -6,6 +6,7 @@ import base64
 import pytest
 
 from app.core.pcm import AudioFormat, Encoding
+from app.core.roles import Role
 from app.runtime.bus import RING
 from app.runtime.connection import SLICE_BYTES
 from tests.support.client import CHUNK, Client
@@ -392,6 +393,201 @@ async def test_new_connection_is_told_anew_to_stop() -> None:
 
         assert 1 == len(first.of("flow.pause"))
         assert 1 == len(second.of("flow.pause"))
+
+
+# --- beside the producer
+
+SAYINGS: list[tuple[str, dict[str, object], Role]] = [
+    ("ping", {}, Role.OBSERVE),
+    ("session.keepalive", {}, Role.CONTROL),
+    ("interrupt", {}, Role.CONTROL),
+    ("playback.pause", {}, Role.CONTROL),
+    ("playback.resume", {}, Role.CONTROL),
+    ("tavus.send", {"event_type": "conversation.respond"}, Role.CONTROL),
+    ("utterance.start", {}, Role.PRODUCE),
+    ("audio.append", {"audio": ""}, Role.PRODUCE),
+    ("utterance.end", {}, Role.PRODUCE),
+    ("mark", {"name": "m"}, Role.PRODUCE),
+]
+"""Every message, and the least role that may send it."""
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_role_may_send_so_much(role: Role) -> None:
+    """What a role may not send is answered with ``role_forbidden`` and changes nothing."""
+    world = World()
+    async with world.session() as session:
+        client = await Client.connect(world, session, role=role)
+        for message_type, fields, _ in SAYINGS:
+            await client.say(message_type, id=message_type, **fields)
+        await client.send()
+        forbidden = [m.get("ref") for m in client.of("error") if m["code"] == "role_forbidden"]
+
+        assert role.value == client.hello["role"]
+        assert [name for name, _, needed in SAYINGS if not role.covers(needed)] == [
+            ref for ref in forbidden if ref is not None
+        ]
+        assert (role is not Role.PRODUCE) == (None in forbidden)
+        assert len(forbidden) == len(client.codes())
+        assert (role is Role.PRODUCE) == bool(session.of("utterance.opened"))
+        assert client.close_code is None
+
+
+async def test_many_listen_beside_one_producer() -> None:
+    """All hear what concerns the session; what concerns the producer alone only it hears."""
+    world = World()
+    async with world.session() as session:
+        producer = await Client.connect(world, session)
+        others = [
+            await Client.connect(world, session, role=role)
+            for role in (Role.OBSERVE, Role.OBSERVE, Role.CONTROL)
+        ]
+        await producer.send(bytes(48_000))
+        await producer.say("utterance.end")
+        await world.clock.run(5 * S)
+
+        numbered = [m for m in producer.told[1:] if "seq" in m]
+        assert producer.of("audio.ack")
+        for other in others:
+            assert numbered == other.told[2:]  # after its own hello and session.ready
+        assert {None} == {client.close_code for client in (producer, *others)}
+        assert 2 == session.runner.speaker.producer.received
+
+
+async def test_observer_does_no_harm() -> None:
+    """Whatever it sends, the producer's utterance stays open, and the session is no less idle."""
+    world = World()
+    async with world.session(idle_timeout_s=20) as session:
+        producer = await Client.connect(world, session)
+        observer = await Client.connect(world, session, role=Role.OBSERVE)
+        await producer.say("utterance.start")
+        await producer.send()
+        await observer.connection.text('{"type":"utterance.start","utterance_id":"no space"}')
+        await observer.say("utterance.end")
+        await observer.send()
+        observer.lose()
+        await producer.send()
+        await producer.say("utterance.end")
+        await world.clock.run(5 * S)
+        done = session.of("utterance.done")
+        observer = await Client.connect(world, session, role=Role.OBSERVE)
+        for _ in range(3):
+            await world.clock.run(6 * S)
+            await observer.say("session.keepalive")
+            await observer.send()
+
+        assert [("played", 200)] == [(m["status"], m["played_ms"]) for m in done]
+        assert "idle" == session.of("session.ended")[0]["reason"]
+        assert 4410 == observer.close_code
+
+
+async def test_controller_interrupts_in_the_middle_of_a_message() -> None:
+    """It does not wait for what the producer is just saying, whose rest is discarded."""
+    world = World()
+    async with world.session() as session:
+        producer = await Client.connect(world, session)
+        controller = await Client.connect(world, session, role=Role.CONTROL)
+        sending = asyncio.create_task(producer.send(bytes(6 * SLICE_BYTES)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await controller.say("interrupt", id="i1")
+        was_sending = not sending.done()
+        await sending
+        await producer.send()
+        await world.clock.run(S)
+
+        assert was_sending
+        for client in (producer, controller):
+            assert ["i1"] == [m["id"] for m in client.of("interrupt.accepted")]
+        assert ["interrupted"] == [m["reason"] for m in producer.of("audio.discarded")]
+        assert ["u-1"] == [m["utterance_id"] for m in session.of("utterance.opened")]
+
+
+async def test_controller_pauses() -> None:
+    """Everybody is told that it did."""
+    world = World()
+    async with world.session() as session:
+        producer = await Client.connect(world, session)
+        controller = await Client.connect(world, session, role=Role.CONTROL)
+        await controller.say("playback.pause", id="p")
+        await controller.say("playback.resume", id="r")
+
+        for client in (producer, controller):
+            assert ["p"] == [m["id"] for m in client.of("playback.paused")]
+            assert ["r"] == [m["id"] for m in client.of("playback.resumed")]
+
+
+async def test_lost_controller_comes_back() -> None:
+    """It keeps its role and its count, and is told what it missed; its token works once."""
+    world = World()
+    async with world.session() as session:
+        producer = await Client.connect(world, session)
+        first = await Client.connect(world, session, role=Role.CONTROL)
+        await first.say("ping")
+        await first.say("mark", name="m")
+        token = first.hello["resume_token"]
+        seq = session.runner.bus.seq
+        first.lose()
+        await producer.send()
+        await world.clock.run(S)
+        role = session.runner.resumes(token)
+        second = await Client.connect(world, session, role=role, resume=token, seq=seq)
+        after = session.runner.resumes(token)
+
+        assert Role.CONTROL is role
+        assert (True, 2, "control") == tuple(
+            second.hello[name] for name in ("resumed", "received", "role")
+        )
+        assert ["u-1"] == [m["utterance_id"] for m in second.of("utterance.opened")]
+        assert after is None
+        assert Role.CONTROL is session.runner.resumes(second.hello["resume_token"])
+        assert Role.PRODUCE is session.runner.resumes(producer.hello["resume_token"])
+        assert None is session.runner.resumes("nonsense")
+
+
+async def test_lost_observer_that_missed_too_much_begins_anew() -> None:
+    """It is told so, as a producer is."""
+    world = World()
+    async with world.session() as session:
+        first = await Client.connect(world, session, role=Role.OBSERVE)
+        token, seq = first.hello["resume_token"], first.hello["seq"]
+        first.lose()
+        for _ in range(RING + 1):
+            world.room.say("noise")
+        second = await Client.connect(world, session, role=Role.OBSERVE, resume=token, seq=seq)
+
+        assert (False, 0) == (second.hello["resumed"], second.hello["received"])
+        assert ["resume_failed"] == second.codes()
+
+
+async def test_observer_of_a_session_that_ended_meanwhile() -> None:
+    """It is closed with the end's code."""
+    world = World()
+    async with world.session() as session:
+        await session.runner.stop("deleted")
+        client = await Client.connect(world, session, role=Role.OBSERVE)
+        client.leave()
+
+    assert 4410 == client.close_code
+    assert [] == client.told
+
+
+async def test_observer_follows_the_position() -> None:
+    """Progress is for whoever asks for it."""
+    world = World()
+    async with world.session() as session:
+        producer = await Client.connect(world, session)
+        observer = await Client.connect(world, session, role=Role.OBSERVE, progress_ms=100)
+        telling = asyncio.create_task(observer.connection.progress())
+        await producer.send(bytes(48_000))
+        await producer.say("utterance.end")
+        await settle()
+        world.room.starts()
+        await world.clock.run(5 * S)
+        telling.cancel()
+
+        assert observer.of("playback.progress")
+        assert [] == producer.of("playback.progress")
 
 
 # --- progress and idleness
