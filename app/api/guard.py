@@ -48,7 +48,7 @@ FOR_TOKENS: dict[tuple[str, ...], Role] = {
 }
 """What may be done below ``/sessions/{id}`` with a token of that session; all else needs a key."""
 
-ASK_A_BROWSER = {"WWW-Authenticate": 'Bearer, Basic realm="API key as password", charset="UTF-8"'}
+ASK_A_PERSON = 'Basic realm="API key as password", charset="UTF-8"'
 
 SAFE = frozenset({"GET", "HEAD"})
 """What changes nothing, here as everywhere (RFC 9110, 9.2.1)."""
@@ -98,8 +98,10 @@ class Guard:
             if scope["type"] == "websocket":
                 await turn_away(scope, receive, send, error, Credentials.of(scope))
             else:
-                asks = isinstance(error, Unauthorized) and _wants_page(scope, headers)
-                answer = problem_response(error, ASK_A_BROWSER if asks else None)
+                answer = problem_response(error)
+                if isinstance(error, Unauthorized) and _wants_page(scope, headers):
+                    # A line of its own: Chromium reads one scheme a line.
+                    answer.headers.append("WWW-Authenticate", ASK_A_PERSON)
                 await answer(scope, receive, send)
             return
         await self._app(scope, receive, send)

@@ -71,7 +71,7 @@ def problem_response(error: BridgeError, headers: Mapping[str, str] | None = Non
     if error.retry_after_ms is not None:
         sent["Retry-After"] = str(math.ceil(error.retry_after_ms / 1000))
     if error.status == HTTPStatus.UNAUTHORIZED:
-        sent.setdefault("WWW-Authenticate", "Bearer")
+        sent["WWW-Authenticate"] = "Bearer"
     return JSONResponse(problem(error), error.status, sent, MEDIA_TYPE)
 
 
