@@ -31,6 +31,10 @@ _UNACKED_MS = 20_000
 _SHUTDOWN_S = 2
 """For open connections once the sessions have ended; what is left then never reads."""
 
+_KEEP_ALIVE_S = 75
+"""How long an idle HTTP connection stays open: longer than its user keeps it (httpx: 5 s, nginx:
+60 s), who would else send a request into its end. uvicorn's own number is 5."""
+
 _BACKLOG = 2048
 """Connections the kernel may hold for us; uvicorn's own number."""
 
@@ -122,6 +126,7 @@ def edge_server(app: ASGIApp, settings: Settings) -> EdgeServer:
         proxy_headers=True,
         forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=_SHUTDOWN_S,
+        timeout_keep_alive=_KEEP_ALIVE_S,
         backlog=_BACKLOG,
     )
     return EdgeServer(config)

@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from app.edge import ABORT, MAX_MESSAGE_BYTES, listen
+from app.edge import ABORT, MAX_MESSAGE_BYTES, edge_server, listen
 from tests.support.edge import serving, settings_with
 
 SETTINGS = settings_with()
@@ -205,6 +205,15 @@ async def test_only_trusted_proxies_are_believed(trusted: str, seen: str) -> Non
         answer = await http.get(f"http://127.0.0.1:{port}/", headers=headers)
 
     assert seen == answer.text
+
+
+def test_idle_connection_outlives_its_users_patience() -> None:
+    """Who reuses a connection must not meet its end: proxies keep theirs for 60 s."""
+    assert 60 < edge_server(_nothing, settings_with()).config.timeout_keep_alive
+
+
+async def _nothing(*_: object) -> None:
+    """Be an application."""
 
 
 def test_listening_socket_gives_up_on_silent_peers() -> None:
