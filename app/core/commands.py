@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app.core.events import Participant
+from app.errors import BridgeError
 
 
 class Timer(StrEnum):
@@ -15,6 +16,12 @@ class Timer(StrEnum):
     REPLICA_LOST = "replica_lost"
     IDLE = "idle"
     LIFETIME = "lifetime"
+    RENEWAL = "renewal"
+    """Until the next conversation is asked for."""
+    EXPIRY = "expiry"
+    """Announces the conversation's own end; reports nothing."""
+    NEXT = "next"
+    """Until the next conversation must be ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,53 @@ class EndConversation:
     """End the conversation at Tavus, again and again until it confirms; answers with a fact."""
 
 
+# --- the next conversation --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CreateNext:
+    """Ask Tavus for the next conversation; answers with a fact, whatever else happens."""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinNext:
+    """Enter the next conversation's room and look for its replica; answers with a fact."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareMove:
+    """Tell where it will go on; then let the voice come to rest, which answers with a fact."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoveOver:
+    """Speak in the next conversation from now on; leave the one before and have it ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class DropConversation:
+    """Leave the conversation that is of no use and have it ended: there is none until the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class DropNext:
+    """Leave the next conversation and have it ended: it will not do, or is not wanted any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenewLater:
+    """(Re)start the timer ``RENEWAL`` with another duration: it is tried again."""
+
+    after_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class TellError:
+    """Tell every connection what went wrong; the session goes on."""
+
+    error: BridgeError
+
+
 Command = (
     CreateConversation
     | JoinRoom
@@ -102,4 +156,12 @@ Command = (
     | Finish
     | LeaveRoom
     | EndConversation
+    | CreateNext
+    | JoinNext
+    | PrepareMove
+    | MoveOver
+    | DropConversation
+    | DropNext
+    | RenewLater
+    | TellError
 )

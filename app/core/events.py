@@ -77,6 +77,53 @@ class ConversationShutDown:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class ConversationExpired:
+    """Tavus ended the conversation at its limit, and the session wants to go on in another."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplacementWanted:
+    """The conversation is of no use any more, its replica being dead: another one, now."""
+
+
+# --- the next conversation, made ready beside the one that speaks -----------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalDue:
+    """It is time to ask Tavus for the next conversation, for the first time or again."""
+
+
+@dataclass(frozen=True, slots=True)
+class NextCreated:
+    """Tavus has made the next conversation: from now on both cost money."""
+
+
+@dataclass(frozen=True, slots=True)
+class NextRefused:
+    """Tavus made no next conversation, or we do not know of one."""
+
+    error: BridgeError
+
+
+@dataclass(frozen=True, slots=True)
+class NextReady:
+    """We are in the next conversation's room, and its replica is, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class NextFailed:
+    """The next conversation will not do after all."""
+
+    error: BridgeError
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceRested:
+    """The replica has said all that it was handed: nothing is cut in two by moving over now."""
+
+
 # --- the room ---------------------------------------------------------------------------------
 
 

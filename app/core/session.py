@@ -22,6 +22,10 @@ up after all is ended then::
 Our place in the room can be lost while the conversation goes on: then we join again, at most
 ``MAX_LOSSES`` times, and look for the replica anew. Before the session was ready that is
 ``JOINING``; later it is ``REJOINING``, public as ``ready``: what clients send is held, not lost.
+
+The conversation can end before the session does, or be given up: then another one takes over, see
+``app.core.renewal``. Usually that is ready in time and the session stays ``READY``; while there is
+no conversation it is ``RENEWING``, public as ``ready``, with what clients send held.
 """
 
 from __future__ import annotations
@@ -31,6 +35,8 @@ from typing import assert_never
 
 from app.core import commands as c
 from app.core import events as e
+from app.core import renewal
+from app.core.renewal import Renewal, Stage
 from app.core.spec import Status
 from app.errors import BridgeError, Internal, ReplicaLost, ReplicaTimeout
 
@@ -48,6 +54,7 @@ class State(Enum):
     READY = "ready"
     LOST = "lost"
     REJOINING = "rejoining"
+    RENEWING = "renewing"
     ENDING = "ending"
     OVER = "over"
 
@@ -59,6 +66,8 @@ Fact = (
     | e.ConversationRefused
     | e.ConversationEnded
     | e.ConversationShutDown
+    | e.ConversationExpired
+    | e.ReplacementWanted
     | e.RoomJoined
     | e.RoomFailed
     | e.RoomLost
@@ -70,6 +79,7 @@ Fact = (
     | e.ReplicaLostTimedOut
     | e.IdleTimedOut
     | e.LifetimeReached
+    | renewal.Fact
 )
 
 OUTSIDE: tuple[type[Fact], ...] = (
@@ -77,6 +87,8 @@ OUTSIDE: tuple[type[Fact], ...] = (
     e.ConversationRefused,
     e.ConversationEnded,
     e.ConversationShutDown,
+    e.ConversationExpired,
+    e.ReplacementWanted,
     e.RoomJoined,
     e.RoomFailed,
     e.RoomLost,
@@ -88,6 +100,7 @@ OUTSIDE: tuple[type[Fact], ...] = (
     e.ReplicaLostTimedOut,
     e.IdleTimedOut,
     e.LifetimeReached,
+    *renewal.FACTS,
 )
 """Facts that nobody here can order about."""
 
@@ -106,6 +119,10 @@ _ENDS: dict[type[Fact], State] = dict.fromkeys(
         e.LifetimeReached,
     ),
     State.ENDING,
+)
+
+_GOES_ON: dict[type[Fact], State] = dict.fromkeys(
+    (e.ConversationExpired, e.ReplacementWanted), State.RENEWING
 )
 
 TABLE: dict[State, dict[type[Fact], State]] = {
@@ -133,20 +150,39 @@ TABLE: dict[State, dict[type[Fact], State]] = {
         },
     ),
     State.READY: _row(
-        State.READY, _ENDS | {e.ReplicaLeft: State.LOST, e.RoomLost: State.REJOINING}
+        State.READY,
+        _ENDS | _GOES_ON | {e.ReplicaLeft: State.LOST, e.RoomLost: State.REJOINING},
     ),
     State.LOST: _row(
         State.LOST,
         _ENDS
+        | _GOES_ON
         | {
             e.ReplicaJoined: State.READY,
+            e.NextReady: State.READY,
             e.RoomLost: State.REJOINING,
             e.ReplicaLostTimedOut: State.ENDING,
         },
     ),
     State.REJOINING: _row(
         State.REJOINING,
-        _ENDS | {e.RoomJoined: State.LOST, e.ReplicaLostTimedOut: State.ENDING},
+        _ENDS
+        | _GOES_ON
+        | {
+            e.RoomJoined: State.LOST,
+            e.NextReady: State.READY,
+            e.ReplicaLostTimedOut: State.ENDING,
+        },
+    ),
+    State.RENEWING: _row(
+        State.RENEWING,
+        {
+            e.NextReady: State.READY,
+            e.StopRequested: State.OVER,
+            e.IdleTimedOut: State.OVER,
+            e.LifetimeReached: State.OVER,
+            e.ReadyTimedOut: State.OVER,
+        },
     ),
     State.ENDING: _row(
         State.ENDING,
@@ -169,6 +205,7 @@ _STATUS: dict[State, Status] = {
     State.READY: Status.READY,
     State.LOST: Status.READY,
     State.REJOINING: Status.READY,
+    State.RENEWING: Status.READY,
     State.ENDING: Status.ENDED,
     State.OVER: Status.ENDED,
 }
@@ -176,6 +213,32 @@ _STATUS: dict[State, Status] = {
 _LIVE = frozenset(State) - {State.ENDING, State.OVER}
 
 _WITH_A_ROOM = frozenset({State.JOINING, State.WAITING, State.READY, State.LOST, State.REJOINING})
+
+_RENEWABLE = frozenset({State.READY, State.LOST, State.REJOINING, State.RENEWING})
+
+_AWAY: dict[State, c.Timer] = {
+    State.LOST: c.Timer.REPLICA_LOST,
+    State.REJOINING: c.Timer.REPLICA_LOST,
+    State.RENEWING: c.Timer.READY,
+}
+"""Where no replica listens, and what bounds that."""
+
+_NEWS_ONCE = (
+    e.ReplicaJoined,
+    e.ReplicaLeft,
+    e.ConversationExpired,
+    e.ReplacementWanted,
+)
+"""These mean nothing where they change nothing."""
+
+_USELESS = (
+    e.ReplicaLeft,
+    e.RoomLost,
+    e.RoomFailed,
+    e.ConversationExpired,
+    e.ReplacementWanted,
+)
+"""After these nothing more is to be had of the conversation, if another one is ready."""
 
 
 class IllegalEvent(Exception):
@@ -189,14 +252,16 @@ class IllegalEvent(Exception):
 class Session:
     """One session's life. Not thread-safe, never waits, never looks at a clock."""
 
-    def __init__(self) -> None:
-        """Begin in ``NEW``: nothing costs money yet."""
+    def __init__(self, *, renews: bool = False) -> None:
+        """Begin in ``NEW``: nothing costs money yet. ``renews``: it outlives its conversation."""
         self.state = State.NEW
         self.reason: str | None = None
         """Why it ended, as in ``session.ended``."""
         self.detail: str | None = None
         self.error: BridgeError | None = None
         """What went wrong, when it failed."""
+        self._renews = renews
+        self._renewal = Renewal()
         self._losses = 0
         """How often the room was lost."""
 
@@ -210,22 +275,35 @@ class Session:
         """Whether clients can do nothing with it any more."""
         return self.state in (State.ENDING, State.OVER)
 
+    @property
+    def settled(self) -> bool:
+        """Whether it is over and Tavus has answered for everything it was asked for."""
+        return self.state is State.OVER and self._renewal.stage is not Stage.UNWANTED
+
+    @property
+    def moves_soon(self) -> bool:
+        """Whether the next conversation is ready: where to join from now on."""
+        return self._renewal.stage is Stage.READY
+
     def handle(self, fact: Fact) -> tuple[c.Command, ...]:
         """Take a fact and answer with orders, in the order to follow.
 
         Raises ``IllegalEvent``, and changes nothing, for a pair that is not in the table.
         """
         before = self.state
-        if isinstance(fact, e.RoomLost) and before in _WITH_A_ROOM:
-            self._losses += 1
-            if self._losses > MAX_LOSSES:
-                fact = e.RoomFailed(fact.error)
+        fact = self._meant(fact)
         after = TABLE[before].get(type(fact))
         if after is None:
             raise IllegalEvent(before, fact)
+        if self._is_stale(fact):
+            return ()
         self.state = after
         if before in _LIVE and after not in _LIVE:
-            return self._end(before, fact)
+            return (*self._end(before, fact), *self._renewal.close())
+        if isinstance(fact, renewal.Fact):
+            return self._renew(before, fact)
+        if after is before and isinstance(fact, _NEWS_ONCE):
+            return ()
         match fact:
             case e.StartRequested():
                 return (
@@ -239,15 +317,11 @@ class Session:
                     return (c.JoinRoom(),)
                 return (c.EndConversation(),) if self.over else ()
             case e.ReplicaJoined():
-                if after is before:
-                    return ()
                 back = before is State.LOST
                 timer = c.Timer.REPLICA_LOST if back else c.Timer.READY
-                told: tuple[c.Command, ...] = () if back else (c.TellState(),)
+                told: tuple[c.Command, ...] = () if back else (c.TellState(), *self._watch_limit())
                 return (c.StopTimer(timer), c.TellReplica(joined=True), *told, c.ReleaseAudio())
             case e.ReplicaLeft():
-                if after is before:
-                    return ()
                 return (
                     c.HoldAudio(gone=True),
                     c.TellReplica(joined=False),
@@ -255,6 +329,8 @@ class Session:
                 )
             case e.RoomLost():
                 return self._rejoin(before)
+            case e.ConversationExpired() | e.ReplacementWanted():
+                return self._go_on(before)
             case e.ParticipantJoined(participant) | e.ParticipantLeft(participant):
                 if self.over:
                     return ()
@@ -275,6 +351,58 @@ class Session:
                 return ()
             case _:
                 assert_never(fact)
+
+    def _meant(self, fact: Fact) -> Fact:
+        """What a fact comes to, by what happened before it."""
+        if (
+            isinstance(fact, e.ConversationShutDown)
+            and self._renews
+            and self.state in _RENEWABLE
+            and fact.reason.startswith("max_call_duration")
+        ):
+            fact = e.ConversationExpired()
+        if self.state is State.READY and self.moves_soon and isinstance(fact, _USELESS):
+            return e.VoiceRested()
+        if isinstance(fact, e.RoomLost) and self.state in _WITH_A_ROOM:
+            self._losses += 1
+            if self._losses > MAX_LOSSES:
+                fact = e.RoomFailed(fact.error)
+        return fact
+
+    def _is_stale(self, fact: Fact) -> bool:
+        """Whether a fact about the next conversation comes where none is to be made, or is made."""
+        if isinstance(fact, e.RenewalDue):
+            return self.state not in _RENEWABLE
+        return isinstance(fact, e.NextReady) and self._renewal.stage is not Stage.JOINING
+
+    def _watch_limit(self) -> tuple[c.Command, ...]:
+        """Look ahead to the end of the conversation that speaks now."""
+        if not self._renews:
+            return ()
+        return (c.StartTimer(c.Timer.RENEWAL), c.StartTimer(c.Timer.EXPIRY))
+
+    def _renew(self, before: State, fact: renewal.Fact) -> tuple[c.Command, ...]:
+        """Bring the next conversation on, and move over when nothing keeps us."""
+        orders = self._renewal.handle(fact)
+        match fact:
+            case e.NextReady() if before is State.READY:
+                return (*orders, c.PrepareMove())
+            case e.NextReady():
+                over = (c.StopTimer(_AWAY[before]), *self._renewal.handle(e.VoiceRested()))
+                back = (c.TellReplica(joined=True), c.ReleaseAudio())
+                return (*orders, *over, *self._watch_limit(), *back)
+            case e.VoiceRested() if orders:
+                return (*orders, *self._watch_limit())
+        return orders
+
+    def _go_on(self, before: State) -> tuple[c.Command, ...]:
+        """Give up the conversation, and have the next one as soon as may be."""
+        if before is State.READY:
+            away: tuple[c.Command, ...] = (c.HoldAudio(gone=True), c.TellReplica(joined=False))
+        else:
+            away = (c.StopTimer(_AWAY[before]),)
+        ahead = (c.StopTimer(c.Timer.EXPIRY), c.StartTimer(c.Timer.READY))
+        return (*away, *ahead, c.DropConversation(), *self._renewal.handle(e.RenewalDue()))
 
     def _rejoin(self, before: State) -> tuple[c.Command, ...]:
         """Join again, where there is a room to join."""
@@ -302,15 +430,16 @@ class Session:
                 self.reason, self.detail, self.error = "room_failed", error.detail, error
             case e.ConversationRefused(error):
                 self.reason, self.detail, self.error = "internal", error.detail, error
-            case e.ReadyTimedOut():
+            case e.ReadyTimedOut() if before is not State.RENEWING:
                 self.reason, self.error = "replica_timeout", ReplicaTimeout()
-            case e.ReplicaLostTimedOut():
+            case e.ReplicaLostTimedOut() | e.ReadyTimedOut():
                 self.reason, self.error = "replica_lost", ReplicaLost()
             case e.IdleTimedOut():
                 self.reason = "idle"
             case _:
                 self.reason = "max_duration"
-        if before in {State.NEW, State.CREATING}:
+        if before in {State.NEW, State.CREATING, State.RENEWING}:
             # Tavus was not asked, or has not answered: what turns up after all is ended then.
+            # Or the conversation was dropped before.
             return (c.TellState(), c.Finish())
         return (c.TellState(), c.Finish(), c.LeaveRoom(), c.EndConversation())
