@@ -63,6 +63,8 @@ class Playback:
         self.released = False
         """The replica listens."""
         self.paused = False
+        self.draining = False
+        """This replica gets nothing more but the end of what it has: the next one gets the rest."""
 
     # --- handing over
 
@@ -73,7 +75,7 @@ class Playback:
         """
         if not self.released or self._speech.cuts:
             return None
-        if self._playout.head() is None:
+        if self.draining or self._playout.head() is None:
             return self._close(now)
         if self.paused or self._speech.gate(now) > now:
             return None
@@ -85,7 +87,7 @@ class Playback:
 
     def next_due(self, now: int) -> int | None:
         """When ``next`` has a chunk, in ns; None when only an event can bring that about."""
-        if not self.released or self.paused or self._speech.cuts:
+        if not self.released or self.paused or self.draining or self._speech.cuts:
             return None
         due = self._playout.next_deadline()
         return None if due is None else max(due, self._speech.gate(now))
@@ -134,6 +136,36 @@ class Playback:
         """The room is lost, and all that it had was given back: the next is another one."""
         self._speech.renew()
 
+    # --- moving over to another replica
+
+    def pauses(self, now: int) -> bool:
+        """Whether to drain now would break into no speech."""
+        waits = self._playout.head() is not None and not self.paused
+        run = self._speech.current()
+        if run is None:  # whatever waits, waits for the replica's silence
+            return not self._speech.settling
+        return not waits and (run.closed or not self._speech.sounds(now))
+
+    def silent_at(self) -> int:
+        """When the replica has nothing more to play, by the best estimate, in ns; 0: long ago."""
+        return self._speech.silent_at()
+
+    def rests_at(self) -> int | None:
+        """While draining: when the replica has said all it has, in ns; None: not yet to be said."""
+        run = self._speech.current()
+        is_open = run is not None and run.total and not run.closed
+        return None if is_open else self._speech.rests_at()
+
+    @property
+    def consumed_here(self) -> int:
+        """Track samples that the device of this room has consumed."""
+        return self._speech.consumed_here
+
+    def move(self, now: int) -> None:
+        """The replica is another one from here on: what this one had is accounted for."""
+        self.draining = False
+        self._speech.move(now)
+
     def shrink(self, samples: int) -> None:
         """Hand over no more at once than this, or ``SMALLEST``: the room does not take it."""
         self._playout.largest = max(SMALLEST, samples)
@@ -149,7 +181,8 @@ class Playback:
         run = self._speech.current()
         if run is None or run.closed or not run.total:
             return None
-        if self._utterances.open is not None and self._utterances.open.received:
+        goes_on = self._utterances.open is not None and self._utterances.open.received
+        if goes_on and not self.draining:
             return None
         if not self._closing:
             run.close(now)

@@ -40,6 +40,8 @@ class Place:
     """Where an utterance lies in its run, in samples."""
 
     start: int
+    before: int = 0
+    """Samples of the utterance that were handed over before this run."""
     samples: int = 0
     silence: int = 0
     """Padding behind the speech."""
@@ -98,7 +100,8 @@ class Run:
         if utterance is not None:
             place = self._places.get(utterance)
             if place is None:
-                place = self._places[utterance] = Place(self.total)
+                before = utterance.sent - chunk.samples
+                place = self._places[utterance] = Place(self.total, before)
             place.samples += chunk.samples
             place.silence += chunk.silence
             self.said = self.total + length
@@ -164,6 +167,12 @@ class Run:
         self.total = max(self.said, played)
         self.take_back(self.total - played)
         self.heard = min(self.heard, self.total)
+
+    def rests_at(self) -> int:
+        """When the replica has no more to say of it, by the best estimate; 0: it has not."""
+        if self.cut_at is not None or self.complete:
+            return 0
+        return self.played_by(self.total) + HOLD_NS
 
     def forget(self, utterance: Utterance) -> None:
         """An utterance is accounted for."""
@@ -274,6 +283,9 @@ class Run:
     def passes(self, utterance: Utterance, position: int) -> int | None:
         """When the utterance's ``position`` is played, as ``reaches``."""
         place = self._places[utterance]
+        position -= place.before
+        if position <= 0:
+            return 0  # it was played in a run before
         return None if position > place.samples else self.reaches(place.start + position)
 
     def finishes_at(self, utterance: Utterance) -> int:
@@ -304,7 +316,7 @@ class Run:
         """Move every utterance's position to ``now``."""
         position, source = self.position(now), self._source(now)
         for utterance, place in self._places.items():
-            utterance.play_to(max(0, position - place.start), source)
+            utterance.play_to(place.before + max(0, position - place.start), source)
 
     def _source(self, now: int) -> Source:
         if self.cut_at is not None:

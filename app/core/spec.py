@@ -48,6 +48,8 @@ class SessionSpec:
     ready_timeout_s: float
     idle_timeout_s: float
     max_duration_s: float
+    renew: bool = False
+    """Whether the session goes on in another conversation when Tavus ends one at its limit."""
     metadata: dict[str, str] = field(default_factory=dict)
     conversation: dict[str, Any] = field(default_factory=dict)
     """Merged into the Tavus request; fields that the service needs win."""

@@ -92,11 +92,31 @@ class Speech:
             if run.cut_at is None and not self._joined:
                 run.lose_rest(now)
 
+    def move(self, now: int) -> None:
+        """The replica is another one from here on, in a conversation of its own.
+
+        Nothing more will be learned of what the one before was handed.
+        """
+        for run in self._runs:
+            if run.cut_at is None and not self._joined:
+                run.lose_rest(now)
+            run.spread(now)
+        self._runs.clear()
+        self._seen.clear()
+        self._told.clear()
+        self._last = ("", 0)
+        self._ids_are_ours = None
+
     def hand(self, run: Run, utterance: Utterance | None, chunk: Chunk, now: int) -> None:
         """Record that a chunk was handed to the room, as part of ``run``."""
         run.hand(utterance, chunk, now)
         if self._joined:
             self._track_handed += chunk.samples + chunk.silence
+
+    @property
+    def consumed_here(self) -> int:
+        """Track samples that the device of this room has consumed."""
+        return self._track_consumed - self._track_before
 
     def give_back(self, samples: int) -> None:
         """The last ``samples`` of all that was handed over will be handed over anew."""
@@ -233,9 +253,30 @@ class Speech:
 
     def sounds(self, now: int) -> bool:
         """Whether the replica has something to play at ``now``, by the best estimate."""
-        return any(
-            run.cut_at is None and run.played_by(run.total) > now for run in self._runs if run.total
+        return self.silent_at() > now
+
+    @property
+    def settling(self) -> bool:
+        """Whether the position of something interrupted is still to be told."""
+        return bool(self.cuts) or any(
+            run.cut_at is not None and not run.stopped for run in self._runs
         )
+
+    def silent_at(self) -> int:
+        """When the replica has nothing more to play, by the best estimate; 0: long ago."""
+        return max(
+            (run.played_by(run.total) for run in self._runs if run.total and run.cut_at is None),
+            default=0,
+        )
+
+    def rests_at(self) -> int | None:
+        """When the replica has said all that it was handed, and said that it has, or should have.
+
+        In ns; 0: it has. None: the room has yet to confirm a cut.
+        """
+        if self.cuts:
+            return None
+        return max((run.rests_at() for run in self._runs if run.total), default=0)
 
 
 def _is_over(run: Run, now: int) -> bool:

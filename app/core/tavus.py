@@ -15,6 +15,7 @@ from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
 
 from app.core.events import ConversationCreated
+from app.core.limits import call_s, whole_s
 from app.core.pcm import SAMPLE_RATE
 from app.errors import (
     BridgeError,
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE_BYTES = 4096
 """Most bytes of one app message as JSON: Daily's documented limit for all its SDKs."""
-
-MAX_CALL_DURATION_S = 3600
-"""Tavus's ceiling for most plans; it cuts larger values silently."""
 
 MIN_LEFT_TIMEOUT_S = 60
 """Time to come back after losing the room. Tavus's default is 0: it ends at once."""
@@ -67,8 +65,10 @@ def is_tagged(name: str, instance: str, session_id: str) -> bool:
     return name.rstrip().endswith(f" [{instance}/{session_id}]")
 
 
-def create_body(spec: SessionSpec, *, name: str, callback_url: str | None) -> dict[str, Any]:
-    """Write the body of ``POST /v2/conversations``.
+def create_body(
+    spec: SessionSpec, *, name: str, callback_url: str | None, left_s: float
+) -> dict[str, Any]:
+    """Write the body of ``POST /v2/conversations`` for a session that has ``left_s`` seconds left.
 
     Ids go out under the names the caller used. What the caller put into ``spec.conversation`` is
     kept but for what the service needs itself; of two limits on the duration the smaller holds.
@@ -85,27 +85,16 @@ def create_body(spec: SessionSpec, *, name: str, callback_url: str | None) -> di
         body["callback_url"] = callback_url
     theirs = body.get("properties")
     properties: dict[str, Any] = dict(theirs) if isinstance(theirs, dict) else {}
-    properties["max_call_duration"] = min(
-        math.floor(spec.max_duration_s) + 1,  # later than our own end, which says why it ended
-        _seconds(properties.get("max_call_duration"), MAX_CALL_DURATION_S),
-        MAX_CALL_DURATION_S,
-    )
+    properties["max_call_duration"] = call_s(spec, left_s)
     properties["participant_left_timeout"] = max(
-        MIN_LEFT_TIMEOUT_S, _seconds(properties.get("participant_left_timeout"), 0)
+        MIN_LEFT_TIMEOUT_S, whole_s(properties.get("participant_left_timeout"), 0)
     )
     properties["participant_absent_timeout"] = max(
         math.ceil(spec.ready_timeout_s),
-        _seconds(properties.get("participant_absent_timeout"), ABSENT_TIMEOUT_S),
+        whole_s(properties.get("participant_absent_timeout"), ABSENT_TIMEOUT_S),
     )
     body["properties"] = properties
     return body
-
-
-def _seconds(value: object, default: int) -> int:
-    """Read a limit in whole seconds; one that makes no sense is as good as none."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return default
-    return math.ceil(value) if 0 < value < math.inf else default
 
 
 def parse_conversation(body: object) -> ConversationCreated:
