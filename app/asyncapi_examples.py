@@ -120,6 +120,14 @@ SERVER: tuple[wire_out.ServerMessage, ...] = (
         retryable=False,
         ref="m-1",
     ),
+    wire_out.SessionRenewing(
+        conversation_id="c9b8a7f6",
+        conversation_url="https://tavus.daily.co/c9b8a7f6",
+        in_ms=84_000,
+    ),
+    wire_out.SessionRenewed(
+        conversation_id="c9b8a7f6", conversation_url="https://tavus.daily.co/c9b8a7f6"
+    ),
     wire_out.SessionExpiring(in_ms=60_000, reason="idle"),
     wire_out.ServerDraining(deadline_ms=10_000),
     wire_out.SessionEnded(reason="idle"),

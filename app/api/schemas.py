@@ -98,6 +98,10 @@ class SessionCreate(RequestBody):
     idle_timeout_s: float | None = Field(None, gt=0, le=86_400)
     """The session ends after this long without any activity."""
     max_duration_s: float | None = Field(None, gt=0, le=86_400)
+    """The session ends after this long; without `renew` at Tavus's limit if that comes before."""
+    renew: bool = False
+    """Go on in another conversation when Tavus ends one at its limit (an hour, or less with
+    `conversation.properties.max_call_duration`), until `max_duration_s`."""
     metadata: Metadata = Field(default_factory=dict)
     """At most 16 strings that come back with the session."""
     conversation: dict[str, Any] = Field(default_factory=dict)
@@ -153,6 +157,7 @@ class SessionCreate(RequestBody):
             ready_timeout_s=self.ready_timeout_s or settings.ready_timeout_s,
             idle_timeout_s=self.idle_timeout_s or settings.idle_timeout_s,
             max_duration_s=self.max_duration_s or settings.max_duration_s,
+            renew=self.renew,
             metadata=self.metadata,
             conversation=self.conversation,
         )
@@ -237,7 +242,7 @@ class Session(AnswerBody):
     room: Literal["daily", "sandbox"]
     conversation_id: str | None
     conversation_url: str | None
-    """Where people join."""
+    """Where people join; another one after each renewal (`renew`)."""
     meeting_token: str | None = None
     """Opens a private room (`require_auth`); for API keys only."""
     stream_url: str

@@ -319,10 +319,34 @@ class TavusEvent(SessionMessage, frozen=True, tag="tavus.event"):
 
 
 class SessionExpiring(SessionMessage, frozen=True, tag="session.expiring"):
-    """The session will end, 60 s and 10 s ahead."""
+    """The session will end, 60 s and 10 s ahead.
+
+    ``tavus_shutdown``: its conversation will, and the next one (``renew``) is not ready yet.
+    """
 
     in_ms: Millis
-    reason: Annotated[str, Meta(extra_json_schema={"enum": ["idle", "max_duration"]})]
+    reason: Annotated[
+        str, Meta(extra_json_schema={"enum": ["idle", "max_duration", "tavus_shutdown"]})
+    ]
+
+
+class SessionRenewing(SessionMessage, frozen=True, tag="session.renewing"):
+    """The session will go on in another room, at the next pause in speech: people join there now.
+
+    Where the room is private, ``GET /sessions/{id}`` has its ``meeting_token`` from now on.
+    """
+
+    conversation_id: str
+    conversation_url: str
+    in_ms: Millis
+    """At the latest, from now, if no pause comes."""
+
+
+class SessionRenewed(SessionMessage, frozen=True, tag="session.renewed"):
+    """From now on the replica speaks in this room; the room before is closed."""
+
+    conversation_id: str
+    conversation_url: str
 
 
 _END_REASONS = [

@@ -121,6 +121,17 @@ class Bills:
         if number is not None:
             await self._note_end(number, session_id)
 
+    def abandon(self, conversation_id: str, session_id: str, after_ns: int = 0) -> None:
+        """Have one ended, after a while, whose session has no use for it and does not wait."""
+        self._stray(+1)
+
+        async def end() -> None:
+            await self._clock.sleep_until(self._clock.now() + after_ns)
+            await self.end(conversation_id, session_id)
+            self._stray(-1)
+
+        self._tasks.spawn(f"{session_id} end abandoned conversation", end())
+
     async def recover(self) -> None:
         """Begin to end what earlier processes left; call it before the first ``create``.
 

@@ -34,14 +34,22 @@ class Conversation:
 
     def __init__(
         self,
-        session_id: str,
+        name: str,
         spec: SessionSpec,
         res: Resources,
         report: Callable[[Answer], None],
         claim: Claim | None = None,
+        *,
+        ends_by: int,
     ) -> None:
-        """Make one that Tavus knows nothing of; ``claim`` is the create's ``Idempotency-Key``."""
-        self._session_id = session_id
+        """Make one that Tavus knows nothing of; ``claim`` is the create's ``Idempotency-Key``.
+
+        ``name`` is the session's id, with a number if it is not its first: a lost one is found by
+        it. ``ends_by`` is when the session ends at the latest, in ns.
+        """
+        self._name = name
+        self._session_id, _, _ = name.partition(".")
+        self._ends_by = ends_by
         self._spec = spec
         self._res = res
         self._report = report
@@ -50,6 +58,12 @@ class Conversation:
         """What Tavus made."""
         self.room: Room | None = None
         """Ours, from ``join`` on."""
+        self.asked_at = 0
+        """When Tavus was asked for it, in ns."""
+        self.ends_at = 0
+        """When Tavus ends it at the earliest, in ns."""
+        self.dropped = False
+        """Given up, though its session may go on in another one."""
         self._generation = 0
         """How many rooms were made; only the newest is listened to."""
 
@@ -62,19 +76,22 @@ class Conversation:
     async def create(self) -> None:
         """Have Tavus make the conversation: once, whatever comes of it."""
         name = tavus.conversation_tag(
-            self._res.settings.instance, self._session_id, self._spec.conversation_name
+            self._res.settings.instance, self._name, self._spec.conversation_name
         )
         answer: Answer
         try:
             callback_url = self._res.callbacks.url(self._session_id)
-            body = tavus.create_body(self._spec, name=name, callback_url=callback_url)
-            answer = self.created = await self._res.bills.create(
-                self._session_id, body, self._claim
+            self.asked_at = self._res.clock.now()
+            left_s = max(0, self._ends_by - self.asked_at) / NS_PER_S
+            body = tavus.create_body(
+                self._spec, name=name, callback_url=callback_url, left_s=left_s
             )
+            self.ends_at = self.asked_at + body["properties"]["max_call_duration"] * NS_PER_S
+            answer = self.created = await self._res.bills.create(self._name, body, self._claim)
         except BridgeError as error:
             answer = e.ConversationRefused(error.copy())
         except Exception:
-            log.exception("%s: creating the conversation broke", self._session_id)
+            log.exception("%s: creating the conversation broke", self._name)
             answer = e.ConversationRefused(Internal())
         self._report(answer)
 
@@ -92,7 +109,7 @@ class Conversation:
                 report(fact)
 
         if self.room is not None:
-            tasks.spawn(f"{self._session_id} leave the lost room", self.room.leave())
+            tasks.spawn(f"{self._name} leave the lost room", self.room.leave())
         path = self._spec.audio_path
         self.room = self._res.make_room(self.created, path, report_of_this, tasks)
         return self.room.join()
@@ -116,6 +133,10 @@ class Conversation:
         if not taken:
             raise RoomFailed("the room did not take the message")
 
+    def silence(self) -> None:
+        """Hear nothing of its room any more."""
+        self._generation += 1
+
     async def leave(self) -> None:
         """Leave the room, if it was entered."""
         if self.room is None:
@@ -125,9 +146,14 @@ class Conversation:
             async with deadline(clock, clock.now() + LEAVE_NS):
                 await self.room.leave()
         except TimeoutError:
-            log.warning("%s could not leave its room in time", self._session_id)
+            log.warning("%s could not leave its room in time", self._name)
 
     async def end(self) -> None:
         """End it at Tavus; returns when Tavus has confirmed it."""
-        await self._res.bills.end(self.conversation_id, self._session_id)
+        await self._res.bills.end(self.conversation_id, self._name)
         self._report(e.ConversationEnded())
+
+    def abandon(self, after_ns: int) -> None:
+        """Have it ended after a while, if it was made, whatever becomes of the session."""
+        if self.created is not None:
+            self._res.bills.abandon(self.conversation_id, self._name, after_ns)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Collection
 
-from app.core.events import MessageFailed, RoomLost
+from app.core.events import MessageFailed
 from app.core.playback import Delivery, Playback
 
 REMEMBERED = 256
@@ -89,12 +90,16 @@ class Handed:
         self._frames.clear()
         self._samples = samples
 
-    def lose(self, loss: RoomLost) -> None:
-        """The room is lost: what it had not delivered or played goes to the next one."""
-        self._take_back({*self._refused, *loss.unanswered})
+    def lose(self, unanswered: Collection[int], consumed: int) -> None:
+        """There is another room: what this one had not delivered or played goes to that.
+
+        ``unanswered``: messages of which this one had not said what became of them; ``consumed``:
+        the track samples that its device played since joining.
+        """
+        self._take_back({*self._refused, *unanswered})
         self.forget()
         for end, delivery in reversed(self._frames):
-            if end > loss.consumed:
+            if end > consumed:
                 self._playback.give_back(delivery)
         self.cleared(0)
         self._playback.renew()

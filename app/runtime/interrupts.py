@@ -68,11 +68,12 @@ class Interrupts:
 
     def enter(self, room: Room, conversation_id: str) -> None:
         """From now on ``room`` has audio to stop and a replica to tell."""
+        # The replica of another conversation has nothing of ours to stop.
+        if self._is_untold and conversation_id == self._conversation_id:
+            self._tasks.spawn("tell the replica to stop", self._tell(room, conversation_id))
+        self._is_untold = False
         self._room = room
         self._conversation_id = conversation_id
-        if self._is_untold:
-            self._is_untold = False
-            self._tasks.spawn("tell the replica to stop", self._tell(room))
 
     def leave(self) -> None:
         """The room is lost: what is cut now is told in the next one."""
@@ -91,7 +92,8 @@ class Interrupts:
             self._is_untold = self._is_untold or (cut is not None and bool(self._conversation_id))
             self._confirm(pending)
         else:
-            self._tasks.spawn("interrupt", self._carry_out(pending, cut, self._room))
+            carrying_out = self._carry_out(pending, cut, self._room, self._conversation_id)
+            self._tasks.spawn("interrupt", carrying_out)
         return pending.accepted
 
     def settle(self) -> None:
@@ -99,7 +101,9 @@ class Interrupts:
         while self._pending:
             self._account(self._pending.popleft())
 
-    async def _carry_out(self, pending: _Pending, cut: Cut, room: Room) -> None:
+    async def _carry_out(
+        self, pending: _Pending, cut: Cut, room: Room, conversation_id: str
+    ) -> None:
         """Have the room stop, then tell the replica."""
         end = pending.arrived + CONFIRM_NS
         try:
@@ -113,7 +117,7 @@ class Interrupts:
         except TimeoutError:
             log.warning("the room did not confirm a cut in time")
         # Told in a task of its own: it keeps its place in the room's line when its time is over.
-        telling = self._tasks.spawn("tell the replica to stop", self._tell(room))
+        telling = self._tasks.spawn("tell the replica to stop", self._tell(room, conversation_id))
         try:
             async with deadline(self._clock, end):
                 await asyncio.wait({telling})
@@ -121,13 +125,15 @@ class Interrupts:
             log.warning("the room has not taken conversation.interrupt in time")
         self._confirm(pending)
 
-    async def _tell(self, room: Room) -> None:
-        if await room.send_message(tavus.interrupt_message(self._conversation_id)):
+    async def _tell(self, room: Room, conversation_id: str) -> None:
+        if await room.send_message(tavus.interrupt_message(conversation_id)):
+            return
+        if conversation_id != self._conversation_id:
             return
         if self._room is None:
             self._is_untold = True
         elif self._room is not room:  # lost meanwhile, and we are in the next already
-            await self._tell(self._room)
+            await self._tell(self._room, conversation_id)
 
     def _confirm(self, pending: _Pending) -> None:
         """Account for all that is confirmed and has nothing unconfirmed before it."""

@@ -55,6 +55,14 @@ class Metrics:
         )
         for why in ("left over", "lost"):
             self._recovered.labels(why)
+        self._renewals = Counter(
+            "avatar_bridge_renewals",
+            "Sessions that went on in another conversation, and attempts that failed",
+            ["outcome"],
+            registry=registry,
+        )
+        for outcome in ("moved", "failed"):
+            self._renewals.labels(outcome)
         self._utterances = Counter(
             "avatar_bridge_utterances",
             "Utterances done, by status and by what told their position",
@@ -138,6 +146,10 @@ class Metrics:
     def conversation_recovered(self, why: str) -> None:
         """Count one of them as ended: ``left over`` by an earlier process, or ``lost``."""
         self._recovered.labels(why).inc()
+
+    def renewed(self, *, well: bool) -> None:
+        """Count a session that went on in another conversation, or an attempt that failed."""
+        self._renewals.labels("moved" if well else "failed").inc()
 
     def utterance_done(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from app.core.events import ConversationCreated
+from app.core.limits import session_s
 from app.core.session import Session
 from app.core.spec import SessionSpec, SessionView
 from app.runtime.clock import Clock
@@ -32,14 +33,14 @@ class Portrait:
         self._ended_at = self._clock.wall()
 
     def view(self, session: Session, conversation: ConversationCreated | None) -> SessionView:
-        """The session as it is now."""
+        """The session as it is now; ``conversation`` is where people join."""
         return SessionView(
             session_id=self._session_id,
             status=session.status,
             room=self._room,
             spec=self._spec,
             created_at=self._created_at,
-            expires_at=self._created_at + timedelta(seconds=self._spec.max_duration_s),
+            expires_at=self._created_at + timedelta(seconds=session_s(self._spec)),
             conversation_id=conversation.conversation_id if conversation else None,
             conversation_url=conversation.conversation_url if conversation else None,
             meeting_token=conversation.meeting_token if conversation else None,

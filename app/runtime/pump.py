@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from app.core import tavus
-from app.core.events import MessageFailed, RoomLost
+from app.core.events import MessageFailed
 from app.core.playback import Delivery
 from app.core.voice import Voice
 from app.runtime.clock import Clock
@@ -58,12 +58,20 @@ class Pump:
         self._failures += 1
         self._handed.failed(failure, self._clock.now())
 
-    def lose(self, loss: RoomLost) -> None:
-        """The room is lost: what it had not played goes first in the next; end ``run`` now."""
+    @property
+    def rests(self) -> bool:
+        """Whether nothing is on its way to the room, nor back from it."""
+        return self._in_hand is None and self._handed.retry_at is None
+
+    def lose(self, unanswered: Collection[int], consumed: int) -> None:
+        """There is another room: what this one had not played goes first there; end ``run`` now.
+
+        The arguments are those of ``Handed.lose``.
+        """
         if self._in_hand is not None:
             self._voice.playback.put_back(self._in_hand)
             self._in_hand = None
-        self._handed.lose(loss)
+        self._handed.lose(unanswered, consumed)
 
     def forget(self) -> None:
         """What was handed over is accounted for, whatever the room says of it later."""

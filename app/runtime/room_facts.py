@@ -75,6 +75,18 @@ class RoomFacts:
                 assert_never(fact)
         speaker.changed()
 
+    def adopt(self, there: tuple[e.Participant, ...], *, is_told: bool, holds: bool) -> None:
+        """We are in another room from now on, with these people; the replica is there.
+
+        ``is_told``: Tavus has said so. ``holds``: messages reach the room.
+        """
+        self._occupants.lose_sight()
+        for news in self._occupants.entered(there):
+            self._post(news)
+        if is_told:
+            self._tell(self._occupants.present())
+        self._speaker.link(holds=holds)
+
     def take_callback(self, message: dict[str, Any]) -> None:
         """Bring what Tavus posts to our address to where it belongs; most of it concerns nobody."""
         match tavus.read_app_message(message):

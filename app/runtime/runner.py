@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, assert_never
+from typing import Any
 
 from app.core import commands as c
 from app.core import events as e
@@ -19,15 +19,17 @@ from app.core import wire_out as out
 from app.core.audience import Audience
 from app.core.occupants import Occupants
 from app.core.roles import Role
-from app.core.session import Fact, Session, State
+from app.core.session import Fact, Session
 from app.core.spec import SessionSpec, SessionView, Status
 from app.core.tokens import SpentTokens
 from app.errors import BridgeError, Internal, SessionOver
 from app.runtime.bus import Bus
 from app.runtime.clock import Handle
 from app.runtime.conversation import Answer, Conversation
+from app.runtime.conversations import Conversations
 from app.runtime.journal import Claim
 from app.runtime.portrait import Portrait
+from app.runtime.renewer import Renewer
 from app.runtime.resources import Resources
 from app.runtime.room_facts import RoomFacts
 from app.runtime.speaker import Speaker
@@ -73,15 +75,24 @@ class Runner:
         self._metrics = res.metrics
         self._on_created = on_created
         self._on_over = on_over
-        self._session = Session()
+        self._session = Session(renews=spec.renew)
         self._told: Status | None = None
         self._created = asyncio.Event()
         self._refusal: BridgeError | None = None
         self._tasks = Tasks(self._on_bug)
-        self._leaving: asyncio.Task[None] | None = None
-        self._conversation = Conversation(session_id, spec, res, self._on_answer, claim)
+        self._conversations = Conversations(
+            session_id, spec, res, self._tasks, self._on_report, self._on_room_fact, claim
+        )
         self._occupants = Occupants()
-        self.speaker = Speaker(spec, res, self.bus, self._tasks, self._call_at, self.touch)
+        self.speaker = Speaker(
+            spec,
+            res,
+            self.bus,
+            self._tasks,
+            self._call_at,
+            self.touch,
+            lambda: self.post(e.VoiceRested()),
+        )
         self._room_facts = RoomFacts(
             self._occupants, self.speaker, self.bus, res.metrics, self.post
         )
@@ -93,6 +104,16 @@ class Runner:
             is_active=self.speaker.voice.is_active,
             announce=self.bus.publish,
             report=self.post,
+        )
+        self._renewer = Renewer(
+            session_id,
+            clock,
+            self._conversations,
+            self.speaker,
+            self._room_facts,
+            self._timers,
+            self.bus,
+            res.metrics,
         )
 
     # --- for the edge
@@ -121,7 +142,10 @@ class Runner:
 
     def view(self) -> SessionView:
         """The session as it is now."""
-        return self._portrait.view(self._session, self._conversation.created)
+        conversation = self._conversations.current
+        if self._session.moves_soon and self._conversations.next is not None:
+            conversation = self._conversations.next.conversation
+        return self._portrait.view(self._session, conversation.created)
 
     def start(self) -> None:
         """Ask Tavus for the conversation; goes on whoever waits for it."""
@@ -184,27 +208,28 @@ class Runner:
         if self.over:
             raise SessionOver
         self.touch()
-        await self._conversation.interact(
+        await self._conversations.current.interact(
             event_type, properties, is_ready=self.status is Status.READY
         )
 
     def take_callback(self, message: dict[str, Any]) -> None:
         """Take what Tavus posted about a conversation of this session; twice changes nothing."""
         with self._ending_on_bug("callback"):
-            created = self._conversation.created
-            about = message.get("conversation_id")
-            if self.over or (created and about and about != created.conversation_id):
+            about, successor = self._conversations.about(message), self._conversations.next
+            if self.over or about is None:
                 return
-            self._room_facts.take_callback(message)
+            if about is self._conversations.current:
+                self._room_facts.take_callback(message)
+            elif successor is not None:
+                successor.take_message(message)
 
     async def stop(self, reason: str) -> None:
         """End the session; returns after the cut. The second time does nothing."""
         self.post(e.StopRequested(reason))
 
     async def close(self) -> None:
-        """Let go of an ended session's tasks, once it has left its room."""
-        if self._leaving is not None:
-            await asyncio.wait({self._leaving})
+        """Let go of an ended session's tasks, once it has left its rooms."""
+        await self._conversations.left()
         await self._tasks.close()
 
     def tell_draining(self, deadline_ms: int) -> None:
@@ -225,16 +250,16 @@ class Runner:
                 if not self.over:
                     raise
                 log.exception("%s: %s broke", self.session_id, command)
-        if self._session.state is State.OVER:
+        if self._session.settled:
             self.gone.set()
         self.speaker.changed()
 
     def _execute(self, command: c.Command) -> None:
         match command:
             case c.CreateConversation():
-                self._spawn("create", self._conversation.create())
+                self._conversations.create()
             case c.JoinRoom():
-                self._spawn("join", self._conversation.join(self._on_room_fact, self._tasks))
+                self._conversations.join()
             case c.StartTimer(timer):
                 self._timers.start(timer)
             case c.StopTimer(timer):
@@ -254,15 +279,27 @@ class Runner:
             case c.Finish():
                 self._finish()
             case c.LeaveRoom():
-                self._leaving = self._spawn("leave", self._conversation.leave())
+                self._conversations.leave()
             case c.EndConversation():
-                self._spawn("end", self._conversation.end())
+                self._conversations.end()
             case _:
-                assert_never(command)
+                self._renewer.execute(command)
+
+    def _on_report(
+        self, report: Answer | e.NextCreated | e.NextRefused | e.NextReady | e.NextFailed
+    ) -> None:
+        if isinstance(report, Answer):
+            self._on_answer(report)
+        else:
+            with self._ending_on_bug("report"):
+                self.post(report)
 
     def _on_answer(self, answer: Answer) -> None:
         if isinstance(answer, e.ConversationRefused):
             self._refusal = answer.error
+        if isinstance(answer, e.ConversationCreated):
+            conversation = self._conversations.current
+            self._timers.follow(conversation.asked_at, conversation.ends_at)
         self.post(answer)
         if isinstance(answer, e.ConversationCreated) and answer.over:
             self.post(e.ConversationShutDown("test_mode"))
@@ -299,14 +336,17 @@ class Runner:
 
     # --- the room
 
-    def _on_room_fact(self, fact: e.RoomFact) -> None:
+    def _on_room_fact(self, conversation: Conversation, fact: e.RoomFact) -> None:
         with self._ending_on_bug("room fact"):
+            successor = self._conversations.next
             if self.over:
                 return
+            if successor is not None and conversation is successor.conversation:
+                successor.take(fact)
+                return
             if isinstance(fact, e.RoomJoined):
-                room = self._conversation.room
-                assert room is not None  # it reports this
-                self.speaker.enter(room, self._conversation.conversation_id)
+                assert conversation.room is not None  # it reports this
+                self.speaker.enter(conversation.room, conversation.conversation_id)
             self._room_facts.take(fact)
 
     # --- tasks and bugs
@@ -317,9 +357,6 @@ class Runner:
                 callback()
 
         return self.clock.call_at(at, call)
-
-    def _spawn(self, name: str, coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return self._tasks.spawn(f"{self.session_id} {name}", coro)
 
     @contextmanager
     def _ending_on_bug(self, where: str) -> Iterator[None]:

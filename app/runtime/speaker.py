@@ -6,11 +6,12 @@ The voice itself knows no clock and waits for nothing; here are its clock, its a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from app.core import wire_out as out
 from app.core.events import MessageFailed, RoomLost
 from app.core.intake import Bounds
+from app.core.move import Move
 from app.core.producer import Producer
 from app.core.spec import AudioPathName, SessionSpec
 from app.core.voice import Voice, VoiceOptions
@@ -36,13 +37,20 @@ class Speaker:
         tasks: Tasks,
         call_at: CallAt,
         touch: Callable[[], None],
+        on_rest: Callable[[], None],
     ) -> None:
-        """Make one outside of any room; ``touch`` is called while it speaks."""
+        """Make one outside of any room.
+
+        ``touch`` is called while it speaks, ``on_rest`` when the move that was prepared may be.
+        """
         settings = res.settings
         is_track = spec.audio_path is AudioPathName.TRACK
         self._clock = res.clock
         self._tasks = tasks
         self._touch = touch
+        self._on_rest = on_rest
+        self._lead_ms = spec.lead_ms
+        self._move: Move | None = None
         self._alarm = Alarm(call_at, self._on_alarm)
         self._pumping: asyncio.Task[None] | None = None
         self._is_over = False
@@ -79,12 +87,34 @@ class Speaker:
 
     def lost(self, loss: RoomLost) -> None:
         """The room is lost: keep what it had not played for the next one."""
-        self.link(holds=False)
-        self._interrupts.leave()
-        self._pump.lose(loss)
-        if self._pumping is not None:
-            self._pumping.cancel()
-            self._pumping = None
+        self._part(loss.unanswered, loss.consumed)
+
+    def part(self) -> None:
+        """Speak in this room no more: what it did not take, or not play, is for the next one."""
+        self._part((), self.voice.playback.consumed_here)
+
+    def prepare_move(self, ends_at: int) -> int:
+        """Come to rest before Tavus ends the conversation at ``ends_at``, then say so; all in ns.
+
+        Returns when it waits for a pause no longer.
+        """
+        now = self._clock.now()
+        move = self._move = Move(
+            self.voice.playback, now=now, ends_at=ends_at, lead_ms=self._lead_ms
+        )
+        return move.latest
+
+    def stay(self) -> None:
+        """Go on in this room: there is no other after all."""
+        self._move = None
+        self.voice.playback.draining = False
+
+    def move(self, room: Room, conversation_id: str) -> None:
+        """Speak in the room of another conversation from now on."""
+        self.part()
+        self._move = None
+        self.voice.playback.move(self._clock.now())
+        self.enter(room, conversation_id)
 
     def listen(self) -> None:
         """The replica listens: speak."""
@@ -118,19 +148,32 @@ class Speaker:
 
     def changed(self) -> None:
         """Something changed: tell it, hand over what may be, be called again in time."""
-        if not self._is_over:
-            self._publish()
-            self._pump.wake()
+        if self._is_over:
+            return
+        if self._move is not None and self._move.tick(self._clock.now(), at_rest=self._pump.rests):
+            self._move = None
+            self._on_rest()
+        self._publish()
+        self._pump.wake()
 
     def finish(self) -> None:
         """Cut the audio and account for all that is left: nothing is said after that."""
         self._is_over = True
+        self._move = None
         self._alarm.stop()
         if self._pumping is not None:
             self._pumping.cancel()
         self._interrupts.settle()
         self.voice.finish(self._clock.now())
         self.teller.publish()
+
+    def _part(self, unanswered: Collection[int], consumed: int) -> None:
+        self.link(holds=False)
+        self._interrupts.leave()
+        self._pump.lose(unanswered, consumed)
+        if self._pumping is not None:
+            self._pumping.cancel()
+            self._pumping = None
 
     def _release(self) -> None:
         self.voice.playback.released = self._is_listening and self._is_linked
@@ -143,6 +186,7 @@ class Speaker:
             self.voice.next_deadline(),
             self.teller.next_deadline(),
             self.producer.next_deadline(),
+            None if self._move is None else self._move.next_deadline(self._clock.now()),
         )
         self._alarm.set(min((at for at in times if at is not None), default=None))
 

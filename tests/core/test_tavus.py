@@ -39,7 +39,6 @@ def spec(
     *,
     face: NamedId | None = None,
     pal: NamedId | None = None,
-    max_duration_s: float = 600.0,
     ready_timeout_s: float = 120.0,
     conversation: dict[str, Any] | None = None,
 ) -> SessionSpec:
@@ -52,7 +51,7 @@ def spec(
         lead_ms=1500,
         ready_timeout_s=ready_timeout_s,
         idle_timeout_s=300.0,
-        max_duration_s=max_duration_s,
+        max_duration_s=600.0,
         conversation=conversation or {},
     )
 
@@ -88,6 +87,7 @@ def test_a_create_body_holds_what_the_service_needs() -> None:
         spec(face=NamedId("face_id", "r1"), pal=NamedId("persona_id", "p1")),
         name="[bridge/sess_1]",
         callback_url="https://bridge.example/webhooks",
+        left_s=600.0,
     )
 
     assert {
@@ -115,7 +115,10 @@ def test_a_callers_conversation_is_merged_and_never_beats_the_service() -> None:
     }
     given_before = json.dumps(theirs)
     body = create_body(
-        spec(face=NamedId("face_id", "r1"), conversation=theirs), name="tag", callback_url=None
+        spec(face=NamedId("face_id", "r1"), conversation=theirs),
+        name="tag",
+        callback_url=None,
+        left_s=600.0,
     )
 
     assert {
@@ -133,40 +136,18 @@ def test_a_callers_conversation_is_merged_and_never_beats_the_service() -> None:
     assert given_before == json.dumps(theirs)
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs", "expected"),
-    [
-        (599.2, None, 600),
-        (600.0, 90, 90),
-        (60.0, 90, 61),
-        (86_400.0, None, 3600),
-        (86_400.0, 7200, 3600),
-        (600.0, 0, 601),
-        (600.0, True, 601),
-        (600.0, "90", 601),
-        (600.0, math.nan, 601),
-    ],
-)
-def test_of_two_durations_the_smaller_holds(ours: float, theirs: object, expected: int) -> None:
-    """The call lasts no longer than either side allows, nor than Tavus's own ceiling."""
-    conversation = {"properties": {"max_call_duration": theirs}}
-    body = create_body(
-        spec(max_duration_s=ours, conversation=conversation), name="tag", callback_url=None
-    )
-
-    assert expected == body["properties"]["max_call_duration"]
-
-
 def test_tavus_waits_as_long_as_the_service_does() -> None:
     """Tavus does not give the conversation up while the service still waits for the replica."""
-    body = create_body(spec(ready_timeout_s=900.5), name="tag", callback_url=None)
+    body = create_body(spec(ready_timeout_s=900.5), name="tag", callback_url=None, left_s=600.0)
 
     assert body["properties"]["participant_absent_timeout"] == 901
 
 
 def test_properties_that_are_no_object_are_replaced() -> None:
     """Nonsense in place of the properties does not keep our limits out."""
-    body = create_body(spec(conversation={"properties": 3}), name="tag", callback_url=None)
+    body = create_body(
+        spec(conversation={"properties": 3}), name="tag", callback_url=None, left_s=600.0
+    )
 
     assert body["properties"]["max_call_duration"] == 601
 

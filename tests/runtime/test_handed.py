@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-from app.core.events import MessageFailed, RoomLost
+from app.core.events import MessageFailed
 from app.core.pcm import AudioFormat
 from app.core.playback import Delivery
 from app.core.spec import AudioPathName
 from app.core.voice import Voice, VoiceOptions
-from app.errors import RoomFailed
 from app.runtime.handed import FIRST_HOLD_NS, REMEMBERED, TRIES, Handed
-
-LOSS = RoomFailed("lost")
 
 
 class Rig:
@@ -127,11 +124,11 @@ def test_a_lost_room_gives_back_unanswered_messages() -> None:
     rig = Rig()
     rig.hand(5)
     rig.refuse(5)
-    rig.handed.lose(RoomLost(LOSS, (3, 4)))
+    rig.handed.lose((3, 4), 0)
 
     assert 50 == rig.sent
     assert [each.chunk for each in rig.taken[2:]] == [rig.next().chunk for _ in range(3)]
-    rig.handed.lose(RoomLost(LOSS, (1, 2)))  # of the room before: nothing is known of it
+    rig.handed.lose((1, 2), 0)  # of the room before: nothing is known of it
 
     assert 50 == rig.sent
 
@@ -162,7 +159,7 @@ def test_a_lost_room_gives_back_frames_that_did_not_sound() -> None:
     """Counted from the room's own beginning."""
     rig = Rig(is_track=True)
     rig.hand(4)
-    rig.handed.lose(RoomLost(LOSS, consumed=2 * 480))
+    rig.handed.lose((), 2 * 480)
 
     assert 40 == rig.sent
     assert [each.chunk for each in rig.taken[2:]] == [rig.next().chunk for _ in range(2)]
@@ -174,7 +171,7 @@ def test_a_cut_leaves_nothing_to_give_back() -> None:
     rig.hand(4)
     rig.handed.cleared(2 * 480)
     rig.hand(1)
-    rig.handed.lose(RoomLost(LOSS, consumed=2 * 480))
+    rig.handed.lose((), 2 * 480)
 
     assert 80 == rig.sent
 
