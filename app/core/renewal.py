@@ -99,7 +99,13 @@ class Renewal:
             case e.NextReady():
                 return (c.StopTimer(c.Timer.NEXT), c.StopTimer(c.Timer.EXPIRY))
             case e.NextFailed(error):
-                return (c.StopTimer(c.Timer.NEXT), c.DropNext(), *self._try_again(error))
+                announce = (c.StartTimer(c.Timer.EXPIRY),) if before is Stage.READY else ()
+                return (
+                    c.StopTimer(c.Timer.NEXT),
+                    c.DropNext(),
+                    *announce,
+                    *self._try_again(error),
+                )
             case e.VoiceRested():
                 self._failures = 0
                 return (c.MoveOver(),)
@@ -115,7 +121,7 @@ class Renewal:
 
     def _try_again(self, error: BridgeError) -> tuple[c.Command, ...]:
         after_s = min(FIRST_RETRY_S << self._failures, LAST_RETRY_S)
-        self._failures = min(self._failures + 1, LAST_RETRY_S)
+        self._failures += 1
         return (c.TellError(error), c.RenewLater(after_s))
 
 

@@ -24,6 +24,8 @@ SAMPLES: dict[type[Fact], Fact] = {
         e.ConversationRefused(REFUSAL),
         e.ConversationEnded(),
         e.ConversationShutDown("max_call_duration reached"),
+        e.ConversationExpired(),
+        e.ReplacementWanted(),
         e.RoomJoined(),
         e.RoomFailed(FAILURE),
         e.RoomLost(FAILURE),
@@ -35,6 +37,12 @@ SAMPLES: dict[type[Fact], Fact] = {
         e.ReplicaLostTimedOut(),
         e.IdleTimedOut(),
         e.LifetimeReached(),
+        e.RenewalDue(),
+        e.NextCreated(),
+        e.NextRefused(REFUSAL),
+        e.NextReady(),
+        e.NextFailed(FAILURE),
+        e.VoiceRested(),
     )
 }
 """One fact of each type."""
@@ -59,6 +67,13 @@ WAY: dict[State, tuple[type[Fact], ...]] = {
         e.ReplicaJoined,
         e.RoomLost,
     ),
+    State.RENEWING: (
+        e.StartRequested,
+        e.ConversationCreated,
+        e.RoomJoined,
+        e.ReplicaJoined,
+        e.ReplacementWanted,
+    ),
     State.ENDING: (e.StartRequested, e.ConversationCreated, e.StopRequested),
     State.OVER: (e.StartRequested, e.ConversationCreated, e.StopRequested, e.ConversationEnded),
 }
@@ -72,13 +87,20 @@ WITH_A_CONVERSATION = (
     State.REJOINING,
 )
 ENDED = (State.ENDING, State.OVER)
+RENEWABLE = (State.READY, State.LOST, State.REJOINING, State.RENEWING)
 
 
-def session_in(state: State) -> Session:
-    """A session that came to ``state`` by its usual way."""
-    session = Session()
-    for kind in WAY[state]:
-        session.handle(SAMPLES[kind])
+def session_in(state: State, *, renewing: bool = False, renews: bool = False) -> Session:
+    """A session that came to ``state`` by its usual way.
+
+    ``renewing``: its next conversation is on its way; ``renews``: it was asked to go on.
+    """
+    session = Session(renews=renews)
+    way = [SAMPLES[kind] for kind in WAY[state]]
+    if renewing:
+        way[4:4] = [e.RenewalDue(), e.NextCreated()]
+    for fact in way:
+        session.handle(fact)
 
     assert state is session.state
     return session
@@ -92,7 +114,7 @@ def after(session: Session, fact: Fact) -> State:
 
 def looks(session: Session) -> dict[str, object]:
     """Everything a session holds."""
-    return copy.copy(vars(session))
+    return vars(session) | {"_renewal": copy.copy(vars(session._renewal))}
 
 
 # --- the table --------------------------------------------------------------------------------
@@ -126,7 +148,8 @@ def test_only_a_second_start_is_illegal() -> None:
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_the_table_is_the_law(state: State, kind: type[Fact]) -> None:
     """A pair of the table moves to its state; any other raises, says why and changes nothing."""
-    session = session_in(state)
+    renewing = kind is e.NextReady and state in RENEWABLE
+    session = session_in(state, renewing=renewing)
     before = looks(session)
     after = TABLE[state].get(kind)
     if after is not None:
@@ -151,6 +174,7 @@ def test_the_table_is_the_law(state: State, kind: type[Fact]) -> None:
         (State.READY, Status.READY),
         (State.LOST, Status.READY),
         (State.REJOINING, Status.READY),
+        (State.RENEWING, Status.READY),
         (State.ENDING, Status.ENDED),
         (State.OVER, Status.ENDED),
     ],
@@ -272,14 +296,183 @@ def test_a_room_is_not_joined_again_for_ever() -> None:
     assert ("room_failed", FAILURE) == (session.reason, session.error)
 
 
+# --- going on in another conversation ----------------------------------------------------------
+
+WATCH_LIMIT = (c.StartTimer(c.Timer.RENEWAL), c.StartTimer(c.Timer.EXPIRY))
+NEXT_IS_READY = (c.StopTimer(c.Timer.NEXT), c.StopTimer(c.Timer.EXPIRY))
+
+
+def prepared() -> Session:
+    """A session that speaks, goes on, and has its next conversation ready."""
+    session = session_in(State.READY, renewing=True, renews=True)
+    session.handle(e.NextReady())
+
+    assert session.moves_soon
+    return session
+
+
+def test_a_session_that_goes_on_watches_its_conversation_s_limit() -> None:
+    """From its readiness on, and anew in each conversation."""
+    session = session_in(State.WAITING, renews=True)
+
+    assert set(WATCH_LIMIT) <= set(session.handle(e.ReplicaJoined()))
+    assert not set(WATCH_LIMIT) & set(session_in(State.WAITING).handle(e.ReplicaJoined()))
+
+
+def test_a_renewal() -> None:
+    """Create, join, be ready, let the voice rest, move over: each fact brings exactly these."""
+    session = session_in(State.READY, renews=True)
+    script: list[tuple[Fact, tuple[c.Command, ...]]] = [
+        (e.RenewalDue(), (c.CreateNext(),)),
+        (e.NextCreated(), (c.StartTimer(c.Timer.NEXT), c.JoinNext())),
+        (e.NextReady(), (*NEXT_IS_READY, c.PrepareMove())),
+        (e.VoiceRested(), (c.MoveOver(), *WATCH_LIMIT)),
+    ]
+    orders = [session.handle(fact) for fact, _ in script]
+
+    assert [expected for _, expected in script] == orders
+    assert not session.moves_soon
+
+
+@pytest.mark.parametrize("state", [State.LOST, State.REJOINING])
+def test_a_session_without_its_replica_moves_over_at_once(state: State) -> None:
+    """Nothing is spoken that could be broken into."""
+    session = session_in(state, renewing=True)
+
+    assert (
+        *NEXT_IS_READY,
+        c.StopTimer(c.Timer.REPLICA_LOST),
+        c.MoveOver(),
+        c.TellReplica(joined=True),
+        c.ReleaseAudio(),
+    ) == session.handle(e.NextReady())
+    assert State.READY is session.state
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        e.ReplicaLeft(),
+        e.RoomLost(FAILURE),
+        e.RoomFailed(FAILURE),
+        e.ConversationShutDown("max_call_duration reached"),
+        e.ReplacementWanted(),
+    ],
+)
+def test_who_can_move_over_waits_for_nothing_else(fact: Fact) -> None:
+    """When the conversation breaks while the next one is ready, it goes on there at once."""
+    session = prepared()
+
+    assert (c.MoveOver(), *WATCH_LIMIT) == session.handle(fact)
+    assert State.READY is session.state
+
+
+def test_a_shutdown_that_is_meant_ends_the_session() -> None:
+    """Somebody ended the conversation on purpose, or there are no credits: that is no limit."""
+    session = prepared()
+    orders = session.handle(e.ConversationShutDown("end_conversation_endpoint_hit"))
+
+    assert (c.DropNext(),) == orders[-1:]
+    assert State.ENDING is session.state
+
+
+@pytest.mark.parametrize("state", [State.READY, State.LOST, State.REJOINING])
+@pytest.mark.parametrize("renewing", [False, True])
+def test_a_replacement_gives_up_the_conversation_first(state: State, *, renewing: bool) -> None:
+    """What clients send is held; one that is on its way already is waited for."""
+    session = session_in(state, renewing=renewing)
+    away: tuple[c.Command, ...] = (c.StopTimer(c.Timer.REPLICA_LOST),)
+    if state is State.READY:
+        away = (c.HoldAudio(gone=True), c.TellReplica(joined=False))
+
+    assert (
+        *away,
+        c.StopTimer(c.Timer.EXPIRY),
+        c.StartTimer(c.Timer.READY),
+        c.DropConversation(),
+        *(() if renewing else (c.CreateNext(),)),
+    ) == session.handle(e.ReplacementWanted())
+    assert State.RENEWING is session.state
+    session.handle(e.NextCreated())
+
+    assert (
+        *NEXT_IS_READY,
+        c.StopTimer(c.Timer.READY),
+        c.MoveOver(),
+        c.TellReplica(joined=True),
+        c.ReleaseAudio(),
+    ) == session.handle(e.NextReady())
+
+
+@pytest.mark.parametrize("state", [State.READY, State.LOST, State.REJOINING])
+def test_a_limit_that_comes_too_early_is_a_gap_and_no_end(state: State) -> None:
+    """A session that goes on has its next conversation made when the last one is over."""
+    session = session_in(state, renews=True)
+    orders = session.handle(e.ConversationShutDown("max_call_duration reached"))
+
+    assert (c.DropConversation(), c.CreateNext()) == orders[-2:]
+    assert (State.RENEWING, Status.READY) == (session.state, session.status)
+
+
+@pytest.mark.parametrize("state", [State.CREATING, State.JOINING, State.WAITING])
+def test_a_limit_before_the_session_is_ready_is_its_end(state: State) -> None:
+    """What never was ready does not go on."""
+    session = session_in(state, renews=True)
+    session.handle(e.ConversationShutDown("max_call_duration reached"))
+
+    assert "tavus_shutdown" == session.reason
+
+
+def test_a_failed_renewal_leaves_the_session_as_it_is() -> None:
+    """The error is told, it is tried again, and the move that was prepared is called off."""
+    session = prepared()
+
+    assert (
+        c.StopTimer(c.Timer.NEXT),
+        c.DropNext(),
+        c.StartTimer(c.Timer.EXPIRY),
+        c.TellError(FAILURE),
+        c.RenewLater(2),
+    ) == session.handle(e.NextFailed(FAILURE))
+    assert State.READY is session.state
+    assert (c.CreateNext(),) == session.handle(e.RenewalDue())
+
+
+@pytest.mark.parametrize("state", RENEWABLE)
+def test_an_end_drops_the_next_conversation(state: State) -> None:
+    """Both cost money."""
+    session = session_in(state, renewing=True)
+
+    assert (c.DropNext(),) == session.handle(e.StopRequested("deleted"))[-1:]
+    assert () == session.handle(e.NextReady())
+
+
+@pytest.mark.parametrize("answer", [e.NextCreated(), e.NextRefused(REFUSAL)])
+def test_an_end_waits_for_the_answer_about_the_next_conversation(answer: Fact) -> None:
+    """Until Tavus has answered nobody knows whether it costs money."""
+    session = session_in(State.RENEWING)
+    session.handle(e.StopRequested("deleted"))
+
+    assert (State.OVER, False) == (session.state, session.settled)
+    created = isinstance(answer, e.NextCreated)
+    assert ((c.DropNext(),) if created else ()) == session.handle(answer)
+    assert session.settled
+
+
 # --- the end ----------------------------------------------------------------------------------
 
 CAUSES: list[tuple[Fact, str, str | None, BridgeError | type[BridgeError] | None, set[State]]] = [
     (e.StopRequested("deleted"), "deleted", None, None, set()),
     (e.StopRequested("drained", "a deploy"), "drained", "a deploy", None, set()),
     (e.StopRequested("internal", "a bug"), "internal", "a bug", Internal, set()),
-    (e.ConversationShutDown("credits"), "tavus_shutdown", "credits", None, {State.NEW}),
-    (e.RoomFailed(FAILURE), "room_failed", "thrown out", FAILURE, {State.NEW}),
+    (
+        e.ConversationShutDown("credits"),
+        "tavus_shutdown",
+        "credits",
+        None,
+        {State.NEW, State.RENEWING},
+    ),
+    (e.RoomFailed(FAILURE), "room_failed", "thrown out", FAILURE, {State.NEW, State.RENEWING}),
     (e.IdleTimedOut(), "idle", None, None, {State.NEW}),
     (e.LifetimeReached(), "max_duration", None, None, {State.NEW}),
     (
@@ -287,7 +480,7 @@ CAUSES: list[tuple[Fact, str, str | None, BridgeError | type[BridgeError] | None
         "replica_timeout",
         None,
         ReplicaTimeout,
-        {State.NEW, State.READY, State.LOST, State.REJOINING},
+        {State.NEW, *RENEWABLE},
     ),
     (
         e.ReplicaLostTimedOut(),
@@ -320,6 +513,9 @@ def test_every_cause_of_an_end(
     """Each cause has its reason and status, tells and finishes once, and ends what costs money."""
     session = session_in(state)
     orders = session.handle(fact)
+    if isinstance(fact, e.ReadyTimedOut) and state is State.RENEWING:
+        reason, error = "replica_lost", ReplicaLost  # it was there before
+        not_in = set()
     if state in not_in:
         assert (False, None, None, None) == (
             session.over,
@@ -344,7 +540,7 @@ def test_after_the_end_nothing_changes_what_was_told(state: State, kind: type[Fa
     session = session_in(state)
     orders = session.handle(SAMPLES[kind])
 
-    assert kind is e.ConversationCreated or () == orders
+    assert kind in {e.ConversationCreated, e.NextCreated} or () == orders
     assert ("deleted", None, None) == (session.reason, session.detail, session.error)
     assert Status.ENDED is session.status
 
@@ -416,7 +612,8 @@ NOTHING = [
     (State.NEW, e.RoomFailed),
     *[
         (state, e.ReplicaJoined)
-        for state in (State.NEW, State.CREATING, State.JOINING, State.READY, State.REJOINING)
+        for state in State
+        if state not in {State.WAITING, State.LOST, *ENDED}
     ],
     *[(state, e.ReplicaLeft) for state in State if state not in {State.READY, *ENDED}],
     *[(state, e.ReadyTimedOut) for state in (State.NEW, State.READY, State.LOST, State.REJOINING)],
@@ -425,7 +622,23 @@ NOTHING = [
         for state in State
         if state not in {State.LOST, State.REJOINING}
     ],
-    *[(state, e.RoomLost) for state in (State.NEW, State.CREATING, *ENDED)],
+    *[(state, e.RoomLost) for state in (State.NEW, State.CREATING, State.RENEWING, *ENDED)],
+    *[(state, e.RoomFailed) for state in (State.RENEWING, *ENDED)],
+    *[(state, e.ConversationShutDown) for state in (State.RENEWING, *ENDED)],
+    *[
+        (state, kind)
+        for state in State
+        if state not in RENEWABLE or state is State.RENEWING
+        for kind in (e.ConversationExpired, e.ReplacementWanted)
+    ],
+    *[(state, e.RenewalDue) for state in State if state not in RENEWABLE],
+    *[
+        (state, kind)
+        for state in State
+        if state is not State.RENEWING
+        for kind in (e.NextRefused, e.NextFailed, e.VoiceRested)
+    ],
+    *[(state, e.NextReady) for state in State if state not in {*RENEWABLE} - {State.READY}],
     *[(State.NEW, kind) for kind in (e.IdleTimedOut, e.LifetimeReached)],
 ]
 """Facts that come too early, too late or twice (after the end: see above)."""

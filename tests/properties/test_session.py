@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core import commands as c
 from app.core import events as e
-from app.core.session import OUTSIDE, Fact, Session, State
+from app.core.session import OUTSIDE, Fact, Session
 from app.core.spec import Status
 from app.errors import RoomFailed, TavusUnavailable
 
@@ -20,6 +22,8 @@ FROM_OUTSIDE: list[Fact] = [
     e.ConversationRefused(TavusUnavailable()),
     e.ConversationEnded(),
     e.ConversationShutDown("max_call_duration reached"),
+    e.ConversationExpired(),
+    e.ReplacementWanted(),
     e.RoomFailed(RoomFailed()),
     e.RoomLost(RoomFailed()),
     e.ParticipantJoined(PERSON),
@@ -28,11 +32,21 @@ FROM_OUTSIDE: list[Fact] = [
     e.ReplicaLostTimedOut(),
     e.IdleTimedOut(),
     e.LifetimeReached(),
+    e.RenewalDue(),
+    e.NextCreated(),
+    e.NextRefused(TavusUnavailable()),
+    e.NextReady(),
+    e.NextFailed(RoomFailed()),
+    e.VoiceRested(),
 ]
 STOPS: list[Fact] = [e.StopRequested(reason) for reason in ("deleted", "drained", "internal")]
 
+REFUSED = e.ConversationRefused(TavusUnavailable())
+
 anything = st.sampled_from(FROM_OUTSIDE + STOPS)
-unasked = st.sampled_from([fact for fact in FROM_OUTSIDE if fact is not CREATED])
+NEXT_CREATED, NEXT_REFUSED = e.NextCreated(), e.NextRefused(TavusUnavailable())
+RENEWAL: list[Fact] = [e.RenewalDue(), NEXT_CREATED, e.NextReady(), e.VoiceRested()]
+unasked = st.sampled_from([fact for fact in FROM_OUTSIDE if fact not in {CREATED, NEXT_CREATED}])
 """What can come before anybody asked Tavus for a conversation."""
 
 
@@ -40,7 +54,8 @@ unasked = st.sampled_from([fact for fact in FROM_OUTSIDE if fact is not CREATED]
 def lives(draw: st.DrawFn) -> list[Fact]:
     """Chance, a start, some steps of a usual life with chance in between, chance, and a stop."""
     facts = [*draw(st.lists(unasked, max_size=3)), e.StartRequested()]
-    for step in USUAL[: draw(st.integers(0, len(USUAL)))]:
+    usual = [*USUAL[:3], *RENEWAL, *RENEWAL, *USUAL[3:]] if draw(st.booleans()) else USUAL
+    for step in usual[: draw(st.integers(0, len(usual)))]:
         facts += [*draw(st.lists(anything, max_size=2)), step]
     return [*facts, *draw(st.lists(anything, max_size=15)), draw(st.sampled_from(STOPS))]
 
@@ -50,26 +65,71 @@ def test_no_outside_fact_is_missing() -> None:
     assert set(OUTSIDE) == {type(fact) for fact in FROM_OUTSIDE}
 
 
-@given(lives())
-def test_any_life_ends_once_and_leaks_no_conversation(life: list[Fact]) -> None:
-    """Nothing raises, there is one end, and each conversation is ended once it exists."""
-    session = Session()
-    story: list[Fact | c.Command] = []
-    for fact in life:
-        story += [fact, *session.handle(fact)]
+@dataclass
+class Account:
+    """What costs money, by what was ordered; it answers a create once, and only if it was asked."""
 
-        assert session.over == (c.Finish() in story)
+    speaks: bool = False
+    follows: bool = False
+    asked: int = 0
+    asked_for_next: int = 0
+    finished: int = 0
 
-    creations = [at for at, step in enumerate(story) if step == CREATED]
-    ends = [at for at, step in enumerate(story) if step == c.EndConversation()]
-    assert 1 == story.count(c.Finish())
-    assert story.count(c.LeaveRoom()) <= 1
-    assert bool(creations) == bool(ends)
-    assert creations[:1] < ends[:1] or not creations
-    assert creations[-1:] < ends[-1:] or not creations
+    def gives(self, fact: Fact) -> bool:
+        """Whether this fact can come now; notes what it costs."""
+        match fact:
+            case e.ConversationCreated():
+                self.speaks, self.asked = self.speaks or bool(self.asked), 0
+                return self.speaks
+            case e.ConversationRefused():
+                self.asked, asked = 0, self.asked
+                return bool(asked)
+            case e.NextCreated() | e.NextRefused():
+                self.asked_for_next, asked = 0, self.asked_for_next
+                self.follows = self.follows or (bool(asked) and isinstance(fact, e.NextCreated))
+                return bool(asked)
+        return True
 
-    assert () == session.handle(e.ConversationEnded())
-    assert State.OVER is session.state
+    def take(self, order: c.Command) -> None:
+        """Note what an order saves."""
+        match order:
+            case c.CreateConversation():
+                self.asked += 1
+            case c.CreateNext():
+                assert not self.asked_for_next
+                assert not self.follows
+                self.asked_for_next += 1
+            case c.EndConversation() | c.DropConversation():
+                self.speaks = False
+            case c.DropNext():
+                self.follows = False
+            case c.MoveOver():
+                assert self.follows
+                assert not self.finished
+                self.speaks, self.follows = True, False  # the one before is dropped
+            case c.Finish():
+                self.finished += 1
+
+
+@given(lives(), st.booleans(), st.booleans())
+def test_any_life_ends_once_and_leaks_no_conversation(
+    life: list[Fact], renews: bool, is_made: bool
+) -> None:
+    """Nothing raises, there is one end, and when it is settled nothing costs money."""
+    session, account = Session(renews=renews), Account()
+    answers: list[Fact] = [CREATED, NEXT_CREATED] if is_made else [REFUSED, NEXT_REFUSED]
+    for fact in [*life, *answers, e.ConversationEnded()]:
+        if not account.gives(fact):
+            continue
+        for order in session.handle(fact):
+            account.take(order)
+
+        assert session.over == bool(account.finished)
+        assert not session.settled or not (account.speaks or account.follows)
+
+    assert 1 == account.finished
+    assert session.settled
+    assert (False, False) == (account.speaks, account.follows)
 
 
 @given(lives(), st.lists(anything, max_size=15))
@@ -81,7 +141,7 @@ def test_what_was_told_of_an_end_stays_true(life: list[Fact], late: list[Fact]) 
     told = session.reason, session.detail, session.error, session.status
 
     for fact in late:
-        assert set(session.handle(fact)) <= {c.EndConversation()}
+        assert set(session.handle(fact)) <= {c.EndConversation(), c.DropNext()}
         assert told == (session.reason, session.detail, session.error, session.status)
     assert None is not session.reason
     assert session.status in {Status.ENDED, Status.FAILED}

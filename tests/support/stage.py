@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from app.core import wire_out as out
+from app.core.move import Move
 from app.core.pcm import AudioFormat, Encoding, samples_to_ns
 from app.core.playback import Delivery
 from app.core.spec import AudioPathName
@@ -103,6 +104,9 @@ class Stage:
         self._frames: list[tuple[int, int]] = []
         """When each frame is played, and its length."""
         self._consumed = 0
+        self.leaving: Move | None = None
+        self.moves: list[tuple[int, int]] = []
+        """When it moved over to another replica, and how many chunks were sent by then."""
 
     # --- a client
 
@@ -194,6 +198,9 @@ class Stage:
     def settle(self) -> None:
         """Hand over what may be, and look at what there is to tell."""
         playback = self.voice.playback
+        at_rest = self.flying is None and not self._frames
+        if self.leaving is not None and self.leaving.tick(self.now, at_rest=at_rest):
+            self._move_over()
         while self._takes() and (delivery := playback.next(self.now)) is not None:
             if self.slow:
                 self.flying, self._lands_at = delivery, self.now + self.slow
@@ -201,6 +208,34 @@ class Stage:
                 self._take(delivery)
         self.voice.intake.flow()
         self.told += [(self.now, message) for message in self.voice.take()]
+
+    def leave(self, ends_in_ms: float) -> None:
+        """Prepare to move over to another replica before this one's conversation ends."""
+        self.leaving = Move(
+            self.voice.playback,
+            now=self.now,
+            ends_at=self.now + round(ends_in_ms * MS),
+            lead_ms=self.options.lead_ms,
+        )
+        self.settle()
+
+    def _move_over(self) -> None:
+        """Go on with another replica; of the one before nothing is heard any more."""
+        self.leaving = None
+        self.moves.append((self.now, len(self.sent)))
+        if self.flying is not None:
+            delivery, self.flying = self.flying, None
+            self.voice.playback.put_back(delivery)
+        truth = self.model.truth
+        self.model = ReplicaModel()
+        self.model.truth = truth
+        self._said = 0
+        self._events.clear()
+        self._orders.clear()
+        self._frames.clear()
+        self._device_at = self._consumed = 0
+        self.voice.playback.renew()
+        self.voice.playback.move(self.now)
 
     def _takes(self) -> bool:
         """Whether the room wants a chunk: a device wants two frames at a time."""
@@ -275,6 +310,7 @@ class Stage:
             self.model.next_at(),
             self._orders[0][0] if self._orders else None,
             self._events[0].at if self._events else None,
+            self.leaving.next_deadline(self.now) if self.leaving else None,
         ]
         return min((at for at in times if at is not None), default=None)
 
