@@ -39,6 +39,10 @@ CUTS: list[st.SearchStrategy[Op]] = [
     st.tuples(st.just("slow"), st.sampled_from([0, 5, 40, 200])),
 ]
 SCRIPTS = st.lists(st.one_of(SPEECH + CUTS), min_size=1, max_size=25)
+MOVES: list[st.SearchStrategy[Op]] = [
+    st.tuples(st.just("move"), st.sampled_from([3000, 5000, 20_000])),
+    st.tuples(st.just("wait"), st.just(5000)),
+]
 
 
 @st.composite
@@ -95,6 +99,7 @@ class Play:
             "stale": lambda: self.stage.start(epoch=self.stage.voice.epoch - 1),
             "guarded": lambda: self._guarded(f"u-{value}"),
             "slow": lambda: self._slow(value),
+            "move": lambda: self.stage.leave(value),
         }
         try:
             steps[kind]()
@@ -288,3 +293,39 @@ def test_a_hostile_replica_is_estimated(script: list[Op], manners: Manners, lead
         elif done.status == "interrupted":
             assert not done.sent_ms or done.source == "clock"
             assert abs(truth - done.played_ms) <= 150
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.one_of(SPEECH + CUTS + MOVES), min_size=1, max_size=25),
+    manners(),
+    OPTIONS,
+)
+def test_a_move_keeps_the_accounts(
+    script: list[Op], manners: Manners, options: VoiceOptions
+) -> None:
+    """Whatever the replica that is left told or did not tell: all is done once, and in order."""
+    stage = play(script, manners, options)
+    opened = [message.number for message in told(stage, out.UtteranceOpened)]
+    done = told(stage, out.UtteranceDone)
+
+    assert sorted(opened) == sorted(message.number for message in done)
+    for message in done:
+        assert 0 <= message.played_ms <= message.sent_ms <= message.received_ms
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.one_of(SPEECH + MOVES), min_size=1, max_size=25),
+    FRIENDLY,
+    st.sampled_from([0, 40, 1500]),
+)
+def test_a_move_loses_nothing(script: list[Op], manners: Manners, lead_ms: int) -> None:
+    """Every sample is spoken, once, by one replica or the next; and that is what is told."""
+    stage = play(script, manners, VoiceOptions(lead_ms=lead_ms))
+    for done in told(stage, out.UtteranceDone):
+        truth = samples_to_ms(stage.model.truth.get(done.utterance_id, 0))
+
+        assert done.status == "failed" or truth == done.received_ms
+        assert done.sent_ms == truth
+        assert abs(truth - done.played_ms) <= (0 if done.source == "replica" else 100)
