@@ -301,3 +301,30 @@ def test_the_device() -> None:
 
     assert (60 * S, "track") == (spoken.played, spoken.source)
     assert (0, None) == (run.reaches(60 * S), run.reaches(61 * S))
+
+
+def test_an_utterance_that_began_in_a_run_before() -> None:
+    """Its positions go on where they were; what was played before was played long ago."""
+    spoken = utterance()
+    hand(Run("ab-1"), spoken, 300, 0)
+    spoken.play_to(300 * S, "replica")
+    run = Run("ab-2")
+    hand(run, spoken, 700, 1000)
+    run.close(1000 * MS)
+    run.spread(1100 * MS)
+
+    assert 400 * S == spoken.played
+    assert [0, 1100 * MS, None] == [run.passes(spoken, ms * S) for ms in (300, 400, 1001)]
+
+
+def test_when_a_replica_has_no_more_to_say() -> None:
+    """When it said so, or should have; a cut run has nothing more to say at all."""
+    run, _ = closed_run()
+    silent = run.rests_at()
+    run.start(0)
+    run.stop(1040 * S, 1040 * MS)
+    said = run.rests_at()
+    cut, _ = closed_run()
+    cut.cut_at = 10 * MS
+
+    assert (1040 * MS + HOLD_NS, 0, 0) == (silent, said, cut.rests_at())

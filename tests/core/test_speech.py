@@ -381,3 +381,46 @@ def test_track_positions() -> None:
     speech.confirm(1000 * S)
 
     assert 100 * S == second.total
+
+
+def test_another_replica_knows_nothing_of_what_was_said() -> None:
+    """What the one before was handed is settled; events, twins and ids begin anew."""
+    speech = echo()
+    assert speech.is_news("started", "old", 0)
+    assert speech.is_news("started", "old", 100 * MS)
+    first = say(speech, 500, 0)
+    spoken = next(iter(first._places))
+    speech.started("tavus-1", 10 * MS)
+    speech.move(300 * MS)
+    second = say(speech, 500, 300 * MS)
+
+    assert (290, 290, None) == (spoken.played_ms, spoken.sent_ms, speech.run_of(spoken))
+    assert speech.is_news("started", "new", 310 * MS)
+    speech.started(second.inference_id, 310 * MS)
+    speech.stopped(second.inference_id, 500 * S, interrupted=False, now=810 * MS)
+
+    assert second.heard == 500 * S
+    assert second is not first
+
+
+def test_when_the_replica_has_nothing_to_say() -> None:
+    """The room has to confirm a cut, and the replica where it was cut, before that is certain."""
+    speech = echo()
+
+    assert (0, 0, False) == (speech.silent_at(), speech.rests_at(), speech.settling)
+
+    say(speech, 500, 0).close(0)
+
+    assert (500 * MS, 500 * MS + HOLD_NS) == (speech.silent_at(), speech.rests_at())
+
+    speech.cut(100 * MS)
+
+    assert (0, None, True) == (speech.silent_at(), speech.rests_at(), speech.settling)
+
+    speech.confirm(None)
+
+    assert (0, True) == (speech.rests_at(), speech.settling)
+
+    speech.stopped(None, 100 * S, interrupted=True, now=120 * MS)
+
+    assert not speech.settling

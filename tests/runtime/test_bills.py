@@ -374,6 +374,20 @@ async def test_living_conversation_is_never_taken_for_a_lost_one(world: World) -
     assert [living.conversation_id] == world.tavus.active()
 
 
+async def test_abandoned_conversation_is_ended_behind_everybodys_back(world: World) -> None:
+    """After its while, until Tavus confirms it; the end of the process waits for that."""
+    created = await world.bills.create("sess_1", BODY, None)
+    world.bills.abandon(created.conversation_id, "sess_1", after_ns=1 * S)
+    world.tavus.next_answers += [oops()]
+    await world.clock.run(1 * S - 1)
+    early = len(world.tavus.requests)
+    await world.clock.run(1 * S)
+    await world.bills.settled()
+
+    assert 1 == early
+    assert [("ended", created.conversation_id)] == await states(world)
+
+
 async def test_close_leaves_the_rest_to_the_next_start(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from app.core import events as e
 from app.core.pcm import AudioFormat
 from app.core.spec import AudioPathName
 from tests.support.clock import settle
-from tests.support.room import FakeRoom
-from tests.support.world import MS, S, Session, World, speak
+from tests.support.room import REPLICA, FakeRoom
+from tests.support.world import MS, S, Session, World, alone, speak
 
 
 def cuts(session: Session) -> list[tuple[int, bool]]:
@@ -299,3 +300,46 @@ async def test_replica_hears_of_a_cut_in_a_room_that_is_lost_meanwhile() -> None
 
     assert accepted.interrupted
     assert ["join", "interrupt", "leave"] == world.rooms[1].log
+
+
+async def test_replica_of_another_conversation_hears_of_no_cut_before_it() -> None:
+    """It would fall silent in the middle of what came after."""
+    world = World()
+    async with world.session() as session:
+        speak(session, 5)
+        await world.clock.run(1 * S)
+        first = world.room
+        first.holds_clear = asyncio.Event()
+        interrupting = asyncio.create_task(session.runner.interrupt())
+        await settle()
+        session.runner.post(e.ReplacementWanted())
+        await settle()
+        first.holds_clear.set()
+        accepted = await interrupting
+        late = await session.runner.interrupt()
+        speak(session)
+        await world.clock.run(3 * S)
+
+        assert accepted.interrupted
+        assert not late.interrupted
+        assert ["interrupted", "played"] == [m["status"] for m in session.of("utterance.done")]
+        # The second cut was made in the second room.
+        assert ["join", "clear 2", "interrupt", "echo"] == world.rooms[1].log[:4]
+
+
+async def test_cut_without_a_conversation_is_told_to_nobody() -> None:
+    """What was cut nobody holds any more."""
+    world = World()
+    async with world.session() as session:
+        world.prepare = alone
+        session.runner.post(e.ReplacementWanted())
+        await settle()
+        speak(session)
+        accepted = await session.runner.interrupt()
+        world.rooms[1].report(e.ParticipantJoined(REPLICA))
+        speak(session)
+        await world.clock.run(3 * S)
+
+        assert (1000, True) == (accepted.dropped_ms, accepted.interrupted)
+        assert "interrupt" not in world.rooms[1].log
+        assert ["interrupted", "played"] == [m["status"] for m in session.of("utterance.done")]
