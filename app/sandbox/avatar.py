@@ -74,6 +74,7 @@ class Avatar:
         self._replica = Replica(faults, lambda: f"i{uuid.uuid4().hex[:12]}")
         self._speaking = SpeakingEvents(faults, conversation_id)
         self._will_leave = faults.replica_leave_after_ms is not None
+        self._stalled = False
 
     # --- listening
 
@@ -84,29 +85,38 @@ class Avatar:
         if not silence and echo.done and not any(echo.pcm):
             silence = lasts  # the closing silence of a client that does not count it for us
         self._log_audio(now, lasts, silence, epoch, echo.inference_id)
-        if self.cards:
+        if self._listens:
             self._record(self._replica.echo(now, echo, epoch=epoch, silence=silence))
         else:
-            self._record([Ignored(now, lasts, "no_replica", echo.inference_id, epoch)])
+            self._record([Ignored(now, lasts, self._deaf, echo.inference_id, epoch)])
 
     def say(self, now: int, echo: TextEcho) -> None:
         """Take a text echo."""
-        if self.cards:
+        if self._listens:
             self._record(self._replica.say(now, echo))
 
     def track(self, now: int, frame: Frame) -> None:
         """Take a frame of track audio whose first sample sounds now."""
         self._log_audio(now, frame.length, frame.silence, frame.epoch, None)
-        if self.cards:
+        if self._listens:
             self._record(
                 self._replica.track(now, frame.pcm, epoch=frame.epoch, silence=frame.silence)
             )
         else:
-            self._record([Ignored(now, frame.length, "no_replica", None, frame.epoch)])
+            self._record([Ignored(now, frame.length, self._deaf, None, frame.epoch)])
 
     def interrupt(self, now: int) -> None:
         """Take an interrupt."""
         self._record(self._replica.interrupt(now))
+
+    @property
+    def _listens(self) -> bool:
+        return bool(self.cards) and not self._stalled
+
+    @property
+    def _deaf(self) -> str:
+        """Why it does not listen."""
+        return "stalled" if self.cards else "no_replica"
 
     # --- time
 
@@ -135,6 +145,9 @@ class Avatar:
             self.cards.append(card)
             self._log.write(at, "join", **card)
             self._post({"op": "participant_joined", "participant": card})
+        self._stalled = False
+        if self._faults.speech_stalls_after_ms is not None:
+            self._agenda.add(at + self._faults.speech_stalls_after_ms * MS, self._stall)
         self._tell_twins(at, "joined", {})
         self._on_joined()
         for attempt in range(1, HEARTBEATS + 1):
@@ -153,6 +166,11 @@ class Avatar:
         self.cards.clear()
         if self._faults.replica_rejoin_after_ms is not None:
             self._agenda.add(at + self._faults.replica_rejoin_after_ms * MS, self.join)
+
+    def _stall(self, at: int) -> None:
+        """Stay, with everything lost, and nothing said about it."""
+        self._record(self._replica.vanish(at))
+        self._stalled = True
 
     def _heartbeat(self, at: int, *, attempt: int) -> None:
         if self.cards:

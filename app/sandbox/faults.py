@@ -77,6 +77,8 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Counted from its first sound, so that it leaves in the middle of a word."""
     replica_rejoin_after_ms: int | None = None
     """It comes back under a new participant id."""
+    speech_stalls_after_ms: int | None = None
+    """Counted from its coming: it stays, but falls silent, and neither speaks nor tells of it."""
 
     # --- the link
     token_expired: bool = False

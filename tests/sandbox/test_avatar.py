@@ -115,6 +115,29 @@ def test_a_replica_that_left_has_no_heartbeat() -> None:
     assert "system.replica_present" not in stage.events()
 
 
+def test_the_replica_can_stall_in_the_middle_of_a_word() -> None:
+    """It stays and has its heartbeat; what it had is lost, what comes is ignored, nothing told."""
+    stage = Stage(speech_stalls_after_ms=50, twins=False)
+
+    stage.wait(1000)
+    stage.send(echo_message(PCM + PCM))
+    stage.wait(50)
+    stage.send(echo_message(PCM, done=True))
+    stage.room.frame(stage.me, Frame(0, 0, PCM[:960]))
+    stage.send(message("conversation.echo", {"text": "hello"}))
+    stage.wait(5000)
+
+    assert PCM[:2400] == stage.room.wav()[44:]
+    assert ["interrupted", "stalled", "stalled"] == [
+        entry["reason"] for entry in stage.log("ignored")
+    ]
+    assert [
+        "system.replica_joined",
+        "conversation.started_speaking",
+        "system.replica_present",
+    ] == stage.events()
+
+
 def test_speaking_events_can_be_late() -> None:
     """By as much as asked."""
     stage = Stage(speaking_late_ms=700, twins=False)
