@@ -33,6 +33,9 @@ TRACK_LEAD_MS = 40
 STOCK_REPLICA = "r4067604db72"
 """A stock replica of Tavus, which the sandbox knows too."""
 
+UTTERANCE_ID = r"^[A-Za-z0-9._:-]{1,64}$"
+"""As on the stream; Pydantic's ``$`` matches at the very end only."""
+
 IdName = Literal["replica_id", "face_id", "persona_id", "pal_id"]
 TavusId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Metadata = Annotated[
@@ -349,7 +352,7 @@ class InterruptRequest(RequestBody):
 
     id: Annotated[str, StringConstraints(max_length=128)] | None = None
     """Comes back in `interrupt.accepted`."""
-    utterance_id: Annotated[str, StringConstraints(max_length=64)] | None = None
+    utterance_id: Annotated[str, StringConstraints(pattern=UTTERANCE_ID)] | None = None
     """A guard: nothing happens unless this one is playing, open or queued."""
     reason: Annotated[str, StringConstraints(max_length=256)] | None = None
 

@@ -503,7 +503,18 @@ async def test_an_interrupt_answers_with_what_it_cut(
 
 @pytest.mark.parametrize(
     ("content", "status"),
-    [(b"{", 400), (b"[]", 422), (b'{"utterance_id": 7}', 422), (b'{"reason": null}', 200)],
+    [
+        (b"{", 400),
+        (b"[]", 422),
+        (b'{"utterance_id": 7}', 422),
+        (b'{"utterance_id": ""}', 422),
+        (b'{"utterance_id": "u 1"}', 422),
+        (b'{"utterance_id": "u1\\n"}', 422),
+        (b'{"utterance_id": "' + 65 * b"u" + b'"}', 422),
+        (b'{"utterance_id": "' + 64 * b"u" + b'"}', 200),
+        (b'{"utterance_id": "A-z_0.9:"}', 200),
+        (b'{"reason": null}', 200),
+    ],
 )
 async def test_a_wrong_interrupt_cuts_nothing(
     registry: FakeRegistry, content: bytes, status: int
