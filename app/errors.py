@@ -319,10 +319,10 @@ class ReplicaLost(RoomError):
 
 
 class ReplicaStalled(RoomError):
-    """Audio was sent but the replica does not speak."""
+    """The replica does not speak what it was sent, or sends no picture while somebody watches."""
 
     code = "replica_stalled"
-    title = "The replica does not speak"
+    title = "The replica shows no life"
 
 
 # --- one message of a stream ------------------------------------------------------------------

@@ -99,6 +99,11 @@ class Settings(SandboxSettings):
     idle_timeout_s: float = Field(300.0, gt=0, le=86_400)
     max_duration_s: float = Field(3600.0, gt=0, le=86_400)
     replica_lost_timeout_s: float = Field(15.0, gt=0, le=3600)
+    replica_stall_s: float = Field(10.0, gt=0, le=3600)
+    """How long a replica may show no life: no word of speaking, no picture while somebody watches.
+
+    Clients of Tavus give it up to 5 s to tell of an interrupt; a healthy one begins within 1 s.
+    """
     resume_window_ms: int = Field(30_000, ge=0)
     drain_s: float = Field(3.0, ge=0, le=300)
     """How long a shutdown waits for the replicas to finish what they have."""

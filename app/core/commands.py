@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.core.events import Participant
+from app.core.events import Participant, Stall
 from app.errors import BridgeError
 
 
@@ -71,6 +71,13 @@ class TellReplica:
     """Tell every connection that the replica came or left."""
 
     joined: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TellStall:
+    """Tell every connection that the replica shows no life."""
+
+    stall: Stall
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +159,7 @@ Command = (
     | HoldAudio
     | TellState
     | TellReplica
+    | TellStall
     | TellParticipant
     | Finish
     | LeaveRoom

@@ -7,6 +7,7 @@ nanoseconds of the service's monotonic clock.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from app.errors import BridgeError
@@ -164,6 +165,20 @@ class ReplicaJoined:
 @dataclass(frozen=True, slots=True)
 class ReplicaLeft:
     """The replica left the room."""
+
+
+class Stall(StrEnum):
+    """What of a replica shows no life."""
+
+    SPEECH = "speech"
+    PICTURE = "picture"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaStalled:
+    """The replica is there but does not speak what it was sent, or sends no picture."""
+
+    stall: Stall
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,11 @@ class Chunk:
         """Samples, padding included."""
         return self.samples + self.silence
 
+    @property
+    def sounds(self) -> bool:
+        """Whether there is anything but digital silence in it."""
+        return self.pcm.count(0) < len(self.pcm)
+
     def split(self, length: int) -> tuple[Chunk, Chunk]:
         """Cut it in two, the first ``length`` samples long."""
         cut = length * SAMPLE_BYTES

@@ -12,6 +12,7 @@ from app.core.playout import Playout, Queued
 from app.core.run import Run
 from app.core.speech import Speech
 from app.core.utterances import Utterance, Utterances
+from app.core.watchdog import Watchdog
 
 Outcome = Literal["played", "interrupted", "failed"]
 
@@ -50,6 +51,7 @@ class Playback:
         utterances: Utterances,
         playout: Playout,
         speech: Speech,
+        watchdog: Watchdog,
         told: list[out.ServerMessage],
         *,
         closing: bool,
@@ -58,6 +60,7 @@ class Playback:
         self._utterances = utterances
         self._playout = playout
         self._speech = speech
+        self._watchdog = watchdog
         self._told = told
         self._closing = closing
         self.released = False
@@ -100,6 +103,7 @@ class Playback:
             if utterance.first_sent_at is None:
                 utterance.first_sent_at = now
         self._speech.hand(delivery.run, utterance, chunk, now)
+        self._watchdog.handed(chunk, now)
         if delivery.done:
             delivery.run.close(now)
 
@@ -164,6 +168,7 @@ class Playback:
     def move(self, now: int) -> None:
         """The replica is another one from here on: what this one had is accounted for."""
         self.draining = False
+        self._watchdog.cut()
         self._speech.move(now)
 
     def shrink(self, samples: int) -> None:
@@ -197,6 +202,7 @@ class Playback:
         if not self._speech.is_news("started", form, now):
             return
         self._told.append(out.ReplicaStartedSpeaking())
+        self._watchdog.started(now)
         self._speech.started(inference_id, now)
         self.tick(now)
 
@@ -214,11 +220,13 @@ class Playback:
             return
         duration_ms = None if duration is None else samples_to_ms(duration)
         self._told.append(out.ReplicaStoppedSpeaking(duration_ms, interrupted))
+        self._watchdog.stopped()
         self._speech.stopped(inference_id, duration, interrupted=bool(interrupted), now=now)
         self.tick(now)
 
     def consumed(self, samples: int, now: int) -> None:
         """The audio device consumed track audio."""
+        self._watchdog.consumed()
         self._speech.consume(samples)
         self.tick(now)
 

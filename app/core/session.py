@@ -73,6 +73,7 @@ Fact = (
     | e.RoomLost
     | e.ReplicaJoined
     | e.ReplicaLeft
+    | e.ReplicaStalled
     | e.ParticipantJoined
     | e.ParticipantLeft
     | e.ReadyTimedOut
@@ -94,6 +95,7 @@ OUTSIDE: tuple[type[Fact], ...] = (
     e.RoomLost,
     e.ReplicaJoined,
     e.ReplicaLeft,
+    e.ReplicaStalled,
     e.ParticipantJoined,
     e.ParticipantLeft,
     e.ReadyTimedOut,
@@ -316,17 +318,10 @@ class Session:
                 if before is State.CREATING:
                     return (c.JoinRoom(),)
                 return (c.EndConversation(),) if self.over else ()
-            case e.ReplicaJoined():
-                back = before is State.LOST
-                timer = c.Timer.REPLICA_LOST if back else c.Timer.READY
-                told: tuple[c.Command, ...] = () if back else (c.TellState(), *self._watch_limit())
-                return (c.StopTimer(timer), c.TellReplica(joined=True), *told, c.ReleaseAudio())
-            case e.ReplicaLeft():
-                return (
-                    c.HoldAudio(gone=True),
-                    c.TellReplica(joined=False),
-                    c.StartTimer(c.Timer.REPLICA_LOST),
-                )
+            case e.ReplicaJoined() | e.ReplicaLeft():
+                return self._replica(before, after)
+            case e.ReplicaStalled(stall):
+                return (c.TellStall(stall),) if before is State.READY else ()
             case e.RoomLost():
                 return self._rejoin(before)
             case e.ConversationExpired() | e.ReplacementWanted():
@@ -403,6 +398,19 @@ class Session:
             away = (c.StopTimer(_AWAY[before]),)
         ahead = (c.StopTimer(c.Timer.EXPIRY), c.StartTimer(c.Timer.READY))
         return (*away, *ahead, c.DropConversation(), *self._renewal.handle(e.RenewalDue()))
+
+    def _replica(self, before: State, after: State) -> tuple[c.Command, ...]:
+        """It came or left."""
+        if after is State.LOST:
+            return (
+                c.HoldAudio(gone=True),
+                c.TellReplica(joined=False),
+                c.StartTimer(c.Timer.REPLICA_LOST),
+            )
+        back = before is State.LOST
+        timer = c.Timer.REPLICA_LOST if back else c.Timer.READY
+        told: tuple[c.Command, ...] = () if back else (c.TellState(), *self._watch_limit())
+        return (c.StopTimer(timer), c.TellReplica(joined=True), *told, c.ReleaseAudio())
 
     def _rejoin(self, before: State) -> tuple[c.Command, ...]:
         """Join again, where there is a room to join."""

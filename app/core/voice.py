@@ -22,6 +22,7 @@ from app.core.playout import Playout
 from app.core.spec import AudioPathName
 from app.core.speech import Speech
 from app.core.utterances import Utterance, Utterances
+from app.core.watchdog import Watchdog
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class VoiceOptions:
     overlap: bool = False
     quality: str = "HQ"
     queued_utterances: int = 64
+    stall_ns: int = 10_000_000_000
+    """How long a replica may show no life."""
     bounds: Bounds = field(default_factory=Bounds)
 
 
@@ -58,8 +61,9 @@ class Voice:
         self.intake = Intake(
             self._utterances, self._path, self._playout, self._told, options.bounds
         )
+        self.watchdog = Watchdog(options.stall_ns)
         self.playback = Playback(
-            self._utterances, self._playout, self._speech, self._told, closing=echo
+            self._utterances, self._playout, self._speech, self.watchdog, self._told, closing=echo
         )
 
     @property
@@ -108,6 +112,7 @@ class Voice:
         cut = self._utterances.cut_all(now)
         self._playout.clear()
         self._speech.cut(now)
+        self.watchdog.cut()
         self.playback.paused = False
         return Cut(self.epoch, tuple(cut))
 
@@ -153,6 +158,7 @@ class Voice:
     def pause(self, now: int, ref: str | None = None) -> None:
         """Hold what is not handed over."""
         self.playback.paused = True
+        self.watchdog.pause()
         unsent_ms = samples_to_ms(self.intake.unsent())
         self._told.append(out.PlaybackPaused(unsent_ms, self.playback.plays_on_ms(now), ref))
 

@@ -11,6 +11,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from app.core.events import Stall
 from app.core.spec import Status
 
 NS_PER_S = 1_000_000_000
@@ -91,6 +92,14 @@ class Metrics:
         )
         for outcome in ("refused", "unanswered"):
             self._messages_failed.labels(outcome)
+        self._stalls = Counter(
+            "avatar_bridge_replica_stalls",
+            "Replicas that were there and showed no life, by what was missed",
+            ["what"],
+            registry=registry,
+        )
+        for stall in Stall:
+            self._stalls.labels(stall.value)
         self._rooms_lost = Counter(
             "avatar_bridge_rooms_lost", "Rooms that had to be joined again", registry=registry
         )
@@ -188,6 +197,10 @@ class Metrics:
     def message_failed(self, *, definite: bool) -> None:
         """Count an app message that the room refused, or of which it never said what became."""
         self._messages_failed.labels("refused" if definite else "unanswered").inc()
+
+    def replica_stalled(self, what: str) -> None:
+        """Count a replica that shows no life: of its ``speech``, or of its ``picture``."""
+        self._stalls.labels(what).inc()
 
     def worker_lost(self) -> None:
         """Count a room worker that died or was killed."""

@@ -22,7 +22,7 @@ from app.core.roles import Role
 from app.core.session import Fact, Session
 from app.core.spec import SessionSpec, SessionView, Status
 from app.core.tokens import SpentTokens
-from app.errors import BridgeError, Internal, SessionOver
+from app.errors import BridgeError, Internal, ReplicaStalled, SessionOver
 from app.runtime.bus import Bus
 from app.runtime.clock import Handle
 from app.runtime.conversation import Answer, Conversation
@@ -40,6 +40,12 @@ log = logging.getLogger(__name__)
 
 ENDED, DRAINED = 4410, 4503
 """How the streams of a session that is over are closed."""
+
+STALLED = {
+    e.Stall.SPEECH: "the replica was sent audio but tells nothing of speaking it",
+    e.Stall.PICTURE: "the replica's picture is wanted but does not come",
+}
+"""``replica_stalled`` in words."""
 
 
 class Runner:
@@ -85,13 +91,7 @@ class Runner:
         )
         self._occupants = Occupants()
         self.speaker = Speaker(
-            spec,
-            res,
-            self.bus,
-            self._tasks,
-            self._call_at,
-            self.touch,
-            lambda: self.post(e.VoiceRested()),
+            spec, res, self.bus, self._tasks, self._call_at, self.touch, self.post
         )
         self._room_facts = RoomFacts(
             self._occupants, self.speaker, self.bus, res.metrics, self.post
@@ -272,6 +272,8 @@ class Runner:
                 self._tell_state()
             case c.TellReplica(joined):
                 self.bus.publish(out.ReplicaJoined() if joined else out.ReplicaLeft())
+            case c.TellStall(stall):
+                self._tell_stall(stall)
             case c.TellParticipant(participant, joined):
                 number = self._occupants.number(participant)
                 kind = out.ParticipantJoined if joined else out.ParticipantLeft
@@ -315,6 +317,13 @@ class Runner:
             self._portrait.ready()
             self.bus.publish(out.SessionReady())
             self._settled.set()
+
+    def _tell_stall(self, stall: e.Stall) -> None:
+        """Tell it, count it, and leave it to people: what is wrong with the replica shows there."""
+        error = ReplicaStalled(STALLED[stall])
+        log.warning("%s: %s", self.session_id, error.detail)
+        self._metrics.replica_stalled(stall.value)
+        self.bus.publish(out.error_message(error))
 
     def _finish(self) -> None:
         """Account for all that is left, tell the end, close the streams.

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Collection
 
 from app.core import wire_out as out
-from app.core.events import MessageFailed, RoomLost
+from app.core.events import MessageFailed, ReplicaStalled, RoomLost, VoiceRested
 from app.core.intake import Bounds
 from app.core.move import Move
 from app.core.producer import Producer
@@ -17,6 +17,7 @@ from app.core.spec import AudioPathName, SessionSpec
 from app.core.voice import Voice, VoiceOptions
 from app.runtime.alarm import Alarm, CallAt
 from app.runtime.bus import Bus
+from app.runtime.clock import NS_PER_S
 from app.runtime.interrupts import Interrupts
 from app.runtime.pump import Pump
 from app.runtime.resources import Resources
@@ -37,18 +38,19 @@ class Speaker:
         tasks: Tasks,
         call_at: CallAt,
         touch: Callable[[], None],
-        on_rest: Callable[[], None],
+        report: Callable[[ReplicaStalled | VoiceRested], None],
     ) -> None:
         """Make one outside of any room.
 
-        ``touch`` is called while it speaks, ``on_rest`` when the move that was prepared may be.
+        ``touch`` is called while it speaks; ``report`` is told when the move that was prepared may
+        be, and when the replica shows no life.
         """
         settings = res.settings
         is_track = spec.audio_path is AudioPathName.TRACK
         self._clock = res.clock
         self._tasks = tasks
         self._touch = touch
-        self._on_rest = on_rest
+        self._report = report
         self._lead_ms = spec.lead_ms
         self._move: Move | None = None
         self._alarm = Alarm(call_at, self._on_alarm)
@@ -134,6 +136,15 @@ class Speaker:
         self._is_linked = holds
         self._release()
 
+    def watching(self, *, watched: bool) -> None:
+        """Somebody wants pictures of the replica, or nobody any more."""
+        self.voice.watchdog.watching(self._clock.now(), watched=watched)
+        self.changed()
+
+    def picture(self) -> None:
+        """A picture of the replica came."""
+        self.voice.watchdog.picture(self._clock.now())
+
     def failed(self, failure: MessageFailed) -> None:
         """A message was not delivered after all."""
         self._pump.failed(failure)
@@ -152,7 +163,7 @@ class Speaker:
             return
         if self._move is not None and self._move.tick(self._clock.now(), at_rest=self._pump.rests):
             self._move = None
-            self._on_rest()
+            self._report(VoiceRested())
         self._publish()
         self._pump.wake()
 
@@ -176,7 +187,9 @@ class Speaker:
             self._pumping = None
 
     def _release(self) -> None:
-        self.voice.playback.released = self._is_listening and self._is_linked
+        listens = self._is_listening and self._is_linked
+        self.voice.playback.released = listens
+        self.voice.watchdog.listens(self._clock.now(), listens=listens)
 
     def _publish(self) -> None:
         self.voice.intake.flow()
@@ -184,6 +197,7 @@ class Speaker:
             self._touch()  # an utterance counts as activity to its end
         times = (
             self.voice.next_deadline(),
+            self.voice.watchdog.next_deadline(),
             self.teller.next_deadline(),
             self.producer.next_deadline(),
             None if self._move is None else self._move.next_deadline(self._clock.now()),
@@ -202,6 +216,8 @@ class Speaker:
         if self.producer.expire(now):
             self.voice.intake.suspended = False
             self.voice.intake.end()
+        for stall in self.voice.watchdog.stalls(now):
+            self._report(ReplicaStalled(stall))
         self.changed()
 
 
@@ -213,6 +229,7 @@ def voice_options(spec: SessionSpec, settings: Settings) -> VoiceOptions:
         overlap=settings.echo_overlap == "send",
         quality=settings.resample_quality,
         queued_utterances=settings.queued_utterances,
+        stall_ns=int(settings.replica_stall_s * NS_PER_S),
         bounds=Bounds(
             buffer_ms=settings.buffer_ms,
             high_ms=settings.high_ms,

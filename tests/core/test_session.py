@@ -31,6 +31,7 @@ SAMPLES: dict[type[Fact], Fact] = {
         e.RoomLost(FAILURE),
         e.ReplicaJoined(),
         e.ReplicaLeft(),
+        e.ReplicaStalled(e.Stall.SPEECH),
         e.ParticipantJoined(PERSON),
         e.ParticipantLeft(PERSON),
         e.ReadyTimedOut(),
@@ -243,6 +244,14 @@ def test_the_replica_may_go_and_come_back() -> None:
         c.TellReplica(joined=True),
         c.ReleaseAudio(),
     ) == session.handle(e.ReplicaJoined())
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_stall_is_told_where_the_replica_should_be_alive(state: State) -> None:
+    """Elsewhere the replica is not there, and that is known already."""
+    told = session_in(state).handle(e.ReplicaStalled(e.Stall.PICTURE))
+
+    assert ((c.TellStall(e.Stall.PICTURE),) if state is State.READY else ()) == told
 
 
 # --- losing the room --------------------------------------------------------------------------

@@ -26,6 +26,7 @@ FROM_OUTSIDE: list[Fact] = [
     e.ReplacementWanted(),
     e.RoomFailed(RoomFailed()),
     e.RoomLost(RoomFailed()),
+    e.ReplicaStalled(e.Stall.SPEECH),
     e.ParticipantJoined(PERSON),
     e.ParticipantLeft(PERSON),
     e.ReadyTimedOut(),

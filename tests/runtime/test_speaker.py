@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 from app.core import events as e
+from app.core.spec import Status
 from tests.support.clock import settle
 from tests.support.room import REPLICA
-from tests.support.world import S, World, speak
+from tests.support.world import MS, S, World, speak
+
+LOUD = b"\x01\x00"
+"""A sample that is not silence."""
 
 
 async def test_broken_link_holds_audio() -> None:
@@ -55,3 +59,64 @@ async def test_replica_that_comes_back_speaks_the_rest() -> None:
     assert "played" == done["status"]
     assert done["sent_ms"] == done["played_ms"]
     assert 900 <= done["dropped_ms"] <= 1100
+
+
+# --- a replica that shows no life
+
+
+async def test_replica_that_does_not_speak_is_told_and_counted_once() -> None:
+    """Everybody hears of it, after ``BRIDGE_REPLICA_STALL_S``; it is no end."""
+    world = World(replica_stall_s=4)
+    async with world.session() as session:
+        speak(session, 2, sample=LOUD)
+        await world.clock.run(3900 * MS)
+        before = session.of("error")
+        await world.clock.run(1 * S)
+        speak(session, 2, sample=LOUD)
+        await world.clock.run(20 * S)
+        (told,) = session.of("error")
+        status = session.runner.status
+
+    assert [] == before
+    assert ("replica_stalled", True) == (told["code"], told["retryable"])
+    assert Status.READY is status
+    assert b'stalls_total{what="speech"} 1.0' in world.metrics.text()
+    assert b'stalls_total{what="picture"} 0.0' in world.metrics.text()
+
+
+async def test_replica_that_recovered_can_stall_again() -> None:
+    """Its word counts, whatever it is about."""
+    world = World(replica_stall_s=4)
+    async with world.session() as session:
+        speak(session, 2, sample=LOUD)
+        await world.clock.run(5 * S)
+        world.room.starts()
+        world.room.stops(2.0)
+        await world.clock.run(5 * S)
+        speak(session, 2, sample=LOUD)
+        await world.clock.run(5 * S)
+
+    assert ["replica_stalled"] * 2 == [told["code"] for told in session.of("error")]
+    assert b'stalls_total{what="speech"} 2.0' in world.metrics.text()
+
+
+async def test_pictures_are_missed_while_somebody_watches() -> None:
+    """From when the replica can be reached; a broken link is no stall."""
+    world = World(replica_stall_s=4)
+    async with world.session() as session:
+        speaker = session.runner.speaker
+        speaker.watching(watched=True)
+        for _ in range(50):
+            await world.clock.run(200 * MS)
+            speaker.picture()
+        world.room.report(e.LinkInterrupted())
+        await world.clock.run(20 * S)
+        world.room.report(e.LinkRestored())
+        await world.clock.run(3900 * MS)
+        before = session.of("error")
+        await world.clock.run(200 * MS)
+        (told,) = session.of("error")
+
+    assert [] == before
+    assert "replica_stalled" == told["code"]
+    assert b'stalls_total{what="picture"} 1.0' in world.metrics.text()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from app.core import wire_out as out
+from app.core.events import Stall
 from app.core.move import Move
 from app.core.pcm import AudioFormat, Encoding, samples_to_ns
 from app.core.playback import Delivery
@@ -93,6 +94,8 @@ class Stage:
         self.slow = 0
         """How long the room takes to take a chunk."""
         self._lands_at = 0
+        self.stalls: list[Stall] = []
+        """What of the replica was reported to show no life."""
         self.last_deed = self.now
         """When the client did something for the last time."""
         self._orders: list[tuple[int, Callable[[], None]]] = []
@@ -304,6 +307,7 @@ class Stage:
     def _next_at(self) -> int | None:
         times = [
             self.voice.next_deadline(),
+            self.voice.watchdog.next_deadline(),
             self.voice.playback.next_due(self.now) if self._takes() else None,
             self._lands_at if self.flying else None,
             self._frames[0][0] if self._frames else None,
@@ -325,6 +329,7 @@ class Stage:
         while self._events and self._events[0].at <= self.now:
             self._deliver(self._events.pop(0))
         self.voice.tick(self.now)
+        self.stalls += self.voice.watchdog.stalls(self.now)
         deadline = self.voice.next_deadline()
         assert deadline is None or deadline > self.now, "a deadline stays in the past"
         self.settle()

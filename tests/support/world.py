@@ -176,13 +176,15 @@ def drain(waiting: Any) -> list[dict[str, Any]]:
     return messages
 
 
-def speak(session: Session, seconds: int = 1, *, end: bool = True) -> None:
-    """Let an explicit producer open an utterance and send ``seconds`` of it."""
+def speak(
+    session: Session, seconds: int = 1, *, end: bool = True, sample: bytes = b"\x00\x00"
+) -> None:
+    """Let an explicit producer open an utterance and send ``seconds`` of it; by default silence."""
     intake = session.runner.speaker.voice.intake
     now = session.runner.clock.now()
     intake.start(None, AudioFormat(), None, now)
     for _ in range(seconds):
-        intake.audio(bytes(48_000), now)
+        intake.audio(sample * 24_000, now)
     if end:
         intake.end()
     session.runner.speaker.changed()
