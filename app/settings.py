@@ -104,6 +104,8 @@ class Settings(SandboxSettings):
 
     Clients of Tavus give it up to 5 s to tell of an interrupt; a healthy one begins within 1 s.
     """
+    replace_stalled: bool = False
+    """Whether a session whose replica stalls goes on in a new conversation."""
     resume_window_ms: int = Field(30_000, ge=0)
     drain_s: float = Field(3.0, ge=0, le=300)
     """How long a shutdown waits for the replicas to finish what they have."""

@@ -79,6 +79,7 @@ class Runner:
         """Over, and Tavus has confirmed that nothing costs money any more."""
         self._portrait = Portrait(session_id, spec, res.settings.room_kind.value, clock)
         self._metrics = res.metrics
+        self._replaces_stalled = res.settings.replace_stalled
         self._on_created = on_created
         self._on_over = on_over
         self._session = Session(renews=spec.renew)
@@ -91,7 +92,7 @@ class Runner:
         )
         self._occupants = Occupants()
         self.speaker = Speaker(
-            spec, res, self.bus, self._tasks, self._call_at, self.touch, self.post
+            spec, res, self.bus, self._tasks, self._call_at, self.touch, self._on_voice
         )
         self._room_facts = RoomFacts(
             self._occupants, self.speaker, self.bus, res.metrics, self.post
@@ -319,7 +320,7 @@ class Runner:
             self._settled.set()
 
     def _tell_stall(self, stall: e.Stall) -> None:
-        """Tell it, count it, and leave it to people: what is wrong with the replica shows there."""
+        """Tell it and count it."""
         error = ReplicaStalled(STALLED[stall])
         log.warning("%s: %s", self.session_id, error.detail)
         self._metrics.replica_stalled(stall.value)
@@ -342,6 +343,12 @@ class Runner:
         self.bus.close(DRAINED if reason == "drained" else ENDED)
         self._settled.set()
         self._on_over(self)
+
+    def _on_voice(self, fact: e.VoiceRested | e.ReplicaStalled) -> None:
+        self.post(fact)
+        if isinstance(fact, e.ReplicaStalled) and self._replaces_stalled:
+            # Once a stall: should the next replica be dead, too, that one is kept.
+            self.post(e.ReplacementWanted())
 
     # --- the room
 

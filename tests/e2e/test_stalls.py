@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Iterator
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,3 +94,27 @@ async def test_healthy_replicas(client: Client) -> None:
     await together(*(talk(session) for session in sessions))
 
     assert before == await stalls(client)
+
+
+async def test_a_stalled_replica_is_replaced(tmp_path: Path) -> None:
+    """The session goes on in another conversation, where what waited is heard to its end."""
+    with Service(
+        tmp_path, BRIDGE_REPLICA_STALL_S=str(STALL_S), BRIDGE_REPLACE_STALLED="true"
+    ) as service:
+        async with service.client() as client:
+            await client.faults(replica_join_ms=100, next={"speech_stalls_after_ms": 0})
+            session = await client.create_session(wait=True, lead_ms=100)
+            async with client.connect(session, "?sample_rate=16000") as stream:
+                await stream.send(SPEECH)
+                await stream.send({"type": "utterance.end"})
+                told = await stream.wait_for("session.renewed")
+                done = await stream.wait_for("utterance.done")
+            heard = await client.heard(told["conversation_id"])
+            shown = await client.session(session["id"])
+
+    assert 1 == len(stream.all("error", code="replica_stalled"))
+    assert ("ready", told["conversation_id"]) == (shown["status"], shown["conversation_id"])
+    assert session["conversation_id"] != told["conversation_id"]
+    assert ("played", "replica") == (done["status"], done["source"])
+    assert done["received_ms"] - done["dropped_ms"] == done["played_ms"]
+    assert 0 < len(heard) // 24 <= 1000

@@ -3,7 +3,7 @@ from __future__ import annotations
 from app.core import events as e
 from app.core.spec import Status
 from tests.support.clock import settle
-from tests.support.room import REPLICA
+from tests.support.room import REPLICA, FakeRoom
 from tests.support.world import MS, S, World, speak
 
 LOUD = b"\x01\x00"
@@ -64,6 +64,11 @@ async def test_replica_that_comes_back_speaks_the_rest() -> None:
 # --- a replica that shows no life
 
 
+def spoken(room: FakeRoom) -> int:
+    """Milliseconds of audio that a room got as messages, closing silence included."""
+    return sum(len(sent.message["properties"]["audio"]) // 4 * 3 // 48 for sent in room.audio)
+
+
 async def test_replica_that_does_not_speak_is_told_and_counted_once() -> None:
     """Everybody hears of it, after ``BRIDGE_REPLICA_STALL_S``; it is no end."""
     world = World(replica_stall_s=4)
@@ -98,6 +103,33 @@ async def test_replica_that_recovered_can_stall_again() -> None:
 
     assert ["replica_stalled"] * 2 == [told["code"] for told in session.of("error")]
     assert b'stalls_total{what="speech"} 2.0' in world.metrics.text()
+
+
+async def test_stalled_replica_is_replaced_where_that_is_wished() -> None:
+    """Once a stall: the session goes on in another conversation, which speaks what waited.
+
+    That it is dead, too, brings no third.
+    """
+    world = World(replica_stall_s=4, replace_stalled=True)
+    async with world.session() as session:
+        speak(session, 8, sample=LOUD)
+        await world.clock.run(60 * S)
+        speak(session, 2, sample=LOUD)
+        await world.clock.run(60 * S)
+        first, second = world.rooms
+        status = session.runner.status
+        alive = world.tavus.active()
+
+    replaced, later = session.of("utterance.done")
+    assert ["replica_stalled"] == [error["code"] for error in session.of("error")]
+    assert 1 == len(session.of("session.renewed"))
+    assert Status.READY is status
+    assert 1 == len(alive)
+    assert first.has_left
+    assert 5400 <= spoken(first) <= 5700
+    assert 4200 <= spoken(second) <= 4700
+    assert 1400 <= replaced["dropped_ms"] <= 1700
+    assert ("played", 2000) == (later["status"], later["sent_ms"])
 
 
 async def test_pictures_are_missed_while_somebody_watches() -> None:
