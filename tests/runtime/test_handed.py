@@ -137,7 +137,7 @@ def test_a_lost_room_gives_back_nothing_out_of_order() -> None:
     """A later message was taken: what the room never answered for stays out."""
     rig = Rig()
     rig.hand(5)
-    rig.handed.lose(RoomLost(LOSS, (2, 4, 5)))
+    rig.handed.lose((2, 4, 5), 0)
 
     assert [each.chunk for each in rig.taken[3:]] == [rig.next().chunk for _ in range(2)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,10 @@ from tests.support.daily_children.common import DEADLINE_S, Listener, finish, se
 
 NOBODY = "6f1f1b9e-2d4f-4ab7-b9ef-0d4ff2a4e6f1"
 """A well-formed participant id."""
+
+
+LAST_WORDS = 4
+"""What a client tells of a refused join: two errors, and that it is leaving and has left."""
 
 
 def requests() -> None:
@@ -122,5 +127,8 @@ def lookup(port: str, *rooms: str) -> None:
         threading.Thread(target=client.release, daemon=True).start()
     for _ in rooms:
         assert ended.acquire(timeout=DEADLINE_S)
-    settle()  # an error's event may follow its completion
+    late = time.monotonic() + DEADLINE_S
+    while not all(len(answer["told"]) == LAST_WORDS for answer in found.values()):
+        assert time.monotonic() < late, found  # events may follow the completion
+        settle()
     finish(found)
