@@ -84,15 +84,18 @@ async def test_audio_waits_while_the_signalling_is_interrupted(
         session = await session_of(client, path)
         room = session["conversation_id"]
 
-        async def interrupt() -> None:
-            await asyncio.sleep(0.3)
-            daily.cloud.steer("signalling", room=room, connected=False)
+        async def restore() -> None:
             await asyncio.sleep(seconds)
             daily.cloud.steer("signalling", room=room, connected=True)
 
-        interrupting = asyncio.create_task(interrupt())
-        done, told, heard = await speak_through(client, sandbox, session, 2)
-        await interrupting
+        restoring: list[asyncio.Task[None]] = []
+
+        async def interrupt() -> None:
+            daily.cloud.steer("signalling", room=room, connected=False)
+            restoring.append(asyncio.create_task(restore()))
+
+        done, told, heard = await speak_through(client, sandbox, session, 2, interrupt)
+        await restoring[0]
         await client.end(session["id"])
 
     assert ([], "played", 2000) == (told, done["status"], done["sent_ms"])

@@ -6,17 +6,19 @@ import asyncio
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from app.daily.audio import DEPTH
-from app.runtime.room_remote import MESSAGES_AHEAD
+from app.runtime.room_remote import FRAMES_AHEAD, MESSAGES_AHEAD
 from tests.support.daily_stage import (
     Daily,
-    assert_one_gap,
+    assert_one_seam,
     ramp,
     run_daily,
     say,
@@ -72,8 +74,14 @@ async def test_a_dead_worker_takes_nothing_with_it(daily: Daily, blow: str, path
         struck, spared = daily.workers()
         starved = starved_ns(daily.service.pid, spared)
 
+        all_speak = asyncio.Barrier(len(sessions))
+        blown_at = 0
+
         async def strike() -> None:
-            await asyncio.sleep(1)
+            nonlocal blown_at
+            if await all_speak.wait():
+                return  # another one does it
+            blown_at = time.monotonic_ns()
             match blow:
                 case "kill":
                     os.kill(struck, signal.SIGKILL)
@@ -82,15 +90,13 @@ async def test_a_dead_worker_takes_nothing_with_it(daily: Daily, blow: str, path
                 case "freeze":  # longer than anybody waits
                     daily.cloud.steer("freeze_gil", pid=struck, s=60)
 
-        striking = asyncio.create_task(strike())
         results = await together(
-            *(speak_through(client, sandbox, session, 4) for session in sessions)
+            *(speak_through(client, sandbox, session, 4, strike) for session in sessions)
         )
-        await striking
         fresh = set(daily.workers()) - {spared}
         starved = starved_ns(daily.service.pid, spared, *fresh) - starved
         rooms = [session["conversation_id"] for session in sessions]
-        dry_ns = [await _dry_ns(sandbox, room) for room in rooms]
+        dry_ns = [await _dry_ns(sandbox, room, blown_at) for room in rooms]
         for session in sessions:
             await client.end(session["id"])
 
@@ -100,13 +106,19 @@ async def test_a_dead_worker_takes_nothing_with_it(daily: Daily, blow: str, path
         if number < 2:
             assert ["replica.left", "replica.joined"] == told
             # What the dead worker had not answered for may have been heard: it comes again.
-            most = 480 if path == "track" else MESSAGES_AHEAD * 960
-            assert 0 <= len(speech(heard)) - len(ramp(4)) <= most
+            most = FRAMES_AHEAD * 480 if path == "track" else MESSAGES_AHEAD * 960
+            got = _got(daily, rooms[number]) if path == "track" else heard
+            assert_one_seam(speech(got), ramp(4), range(-most, 1))
             assert _away_ns(daily, rooms[number], struck) <= BACK_NS + starved
         else:
             assert [] == told
             assert np.array_equal(ramp(4), speech(heard))
             assert dry_ns[number] <= starved
+
+
+def _got(daily: Daily, room: str) -> NDArray[np.int16]:
+    """What a room got from our tracks: what its replica has not played of one dies with it."""
+    return np.frombuffer(daily.cloud.heard(room), "<i2")
 
 
 def _away_ns(daily: Daily, room: str, struck: int) -> int:
@@ -120,11 +132,11 @@ def _away_ns(daily: Daily, room: str, struck: int) -> int:
     return min(at for pid, at in given if pid != struck) - last
 
 
-async def _dry_ns(sandbox: Client, room: str) -> int:
-    """How long in all a replica had nothing to say in the middle of its speech."""
-    log = await sandbox.log(room)
-    dry_ms: int = sum(entry["ms"] for entry in log if entry["kind"] == "underrun")
-    return dry_ms * 1_000_000
+async def _dry_ns(sandbox: Client, room: str, since: int) -> int:
+    """How long in all a replica fell silent in the middle of its speech, since a moment."""
+    dry = [entry for entry in await sandbox.log(room) if entry["kind"] == "underrun"]
+    lengths = [(entry["at_ns"], entry["ms"] * 1_000_000) for entry in dry]
+    return sum(length for at, length in lengths if at - length >= since)
 
 
 @PATHS
@@ -138,18 +150,16 @@ async def test_being_put_out_is_no_end(daily: Daily, path: str) -> None:
         session = await session_of(client, path)
 
         async def eject() -> None:
-            await asyncio.sleep(0.5)
             daily.cloud.steer("eject", room=session["conversation_id"])
 
-        ejecting = asyncio.create_task(eject())
-        done, told, heard = await speak_through(client, sandbox, session, 2)
-        await ejecting
+        done, told, heard = await speak_through(client, sandbox, session, 2, eject)
         await client.end(session["id"])
 
     assert ["replica.left", "replica.joined"] == told
     assert "played" == done["status"]
     piece, most = (960, MESSAGES_AHEAD) if path == "echo" else (480, DEPTH + KNOWN_WITHIN)
-    assert_one_gap(speech(heard), ramp(2), {count * piece for count in range(most + 1)})
+    got = _got(daily, session["conversation_id"]) if path == "track" else heard
+    assert_one_seam(speech(got), ramp(2), {count * piece for count in range(most + 1)})
 
 
 async def test_a_worker_that_does_not_stop_in_time_is_replaced(daily: Daily) -> None:

@@ -6,7 +6,7 @@ a wrong order shows.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,14 +72,15 @@ def speech(heard: NDArray[np.int16]) -> NDArray[np.int16]:
     return np.extract(heard, heard)
 
 
-def assert_one_gap(
+def assert_one_seam(
     heard: NDArray[np.int16], said: NDArray[np.int16], lengths: Collection[int]
 ) -> None:
-    """One stretch is missing, of one of these lengths, 0 for none; nothing comes twice."""
+    """At one place so many samples are missing, 0 for none, or come twice, if it is less."""
     missing = len(said) - len(heard)
     assert missing in lengths
-    there = said[: len(heard)]
-    before = len(heard) if np.array_equal(there, heard) else int(np.argmin(there == heard))
+    both = min(len(said), len(heard))
+    wrong = np.flatnonzero(said[:both] != heard[:both])
+    before = int(wrong[0]) if len(wrong) else both
     assert np.array_equal(said[missing + before :], heard[before:])
 
 
@@ -96,11 +97,27 @@ async def say(stream: Stream, samples: NDArray[np.int16], utterance_id: str = "a
 
 
 async def speak_through(
-    client: Client, sandbox: Client, session: dict[str, Any], seconds: float
+    client: Client,
+    sandbox: Client,
+    session: dict[str, Any],
+    seconds: float,
+    meanwhile: Callable[[], Awaitable[None]] | None = None,
 ) -> tuple[dict[str, Any], list[str], NDArray[np.int16]]:
-    """Speak; returns how it ended, what was told of the replica, and what was heard."""
+    """Speak; returns how it ended, what was told of the replica, and what was heard.
+
+    ``meanwhile`` is called when the replica has begun: before the second half is there.
+    """
+    samples = ramp(seconds)
     async with client.connect(session) as stream:
-        await say(stream, ramp(seconds))
+        if meanwhile is None:
+            await say(stream, samples)
+        else:
+            await stream.send({"type": "utterance.start"})
+            await stream.send(samples[: len(samples) // 2].tobytes())
+            await stream.wait_for("utterance.started")
+            await meanwhile()
+            await stream.send(samples[len(samples) // 2 :].tobytes())
+            await stream.send({"type": "utterance.end"})
         done = await stream.wait_for("utterance.done")
         told = [message["type"] for message in stream.messages]
     heard = await sandbox.heard(session["conversation_id"])
