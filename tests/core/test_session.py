@@ -423,6 +423,16 @@ def test_a_limit_that_comes_too_early_is_a_gap_and_no_end(state: State) -> None:
     assert (State.RENEWING, Status.READY) == (session.state, session.status)
 
 
+def test_a_room_that_closes_while_the_next_one_is_on_its_way_is_a_gap() -> None:
+    """Tavus may close the room before it says why; without a next one that is the end."""
+    session = session_in(State.READY, renewing=True, renews=True)
+    session.handle(e.RoomFailed(FAILURE))
+    other = session_in(State.READY, renews=True)
+    other.handle(e.RoomFailed(FAILURE))
+
+    assert (State.RENEWING, State.ENDING) == (session.state, other.state)
+
+
 @pytest.mark.parametrize("state", [State.CREATING, State.JOINING, State.WAITING])
 def test_a_limit_before_the_session_is_ready_is_its_end(state: State) -> None:
     """What never was ready does not go on."""

@@ -24,7 +24,10 @@ from tests.support.service import Client, Service, clean_environment
 KEY = {"x-api-key": "any"}
 """What the sandbox takes for a Tavus key."""
 
-OURS = re.compile(r" \[bridge/(sess_[0-9a-f]{16})\]$")
+OURS = re.compile(r" \[bridge/(sess_[0-9a-f]{16}(?:\.\d+)?)\]$")
+
+RENEWED = {"renew": True, "conversation": {"properties": {"max_call_duration": 1}}}
+"""A session that asks for its next conversation after half a second."""
 
 USERS = 3
 """Who use the service at once while it is killed."""
@@ -105,7 +108,8 @@ async def use(client: Client, dice: random.Random) -> None:
         while True:
             wait = {"wait": "ready"} if dice.random() < 0.5 else {}
             headers = {"Idempotency-Key": f"{dice.random()}"} if dice.random() < 0.5 else {}
-            answer = await client.http.post("/sessions", params=wait, headers=headers)
+            body = RENEWED if dice.random() < 0.5 else {}
+            answer = await client.http.post("/sessions", params=wait, headers=headers, json=body)
 
             assert answer.status_code in {201, 504}, answer.text  # 504: the answer was lost
             if answer.status_code == 201 and dice.random() < 0.8:
@@ -173,8 +177,7 @@ async def test_lost_answer(tavus: Tavus, sandbox: SandboxProcess, tmp_path: Path
             assert [(504, "tavus_timeout")] * 2 == [
                 (each.status_code, each.json()["code"]) for each in (answer, again)
             ]
-            metrics = (await client.http.get("/metrics")).text
-            assert 'avatar_bridge_conversations_recovered_total{why="lost"} 1.0' in metrics
+            await until("it is counted", lambda: _is_counted(client))
 
 
 async def test_keys_survive(tavus: Tavus, sandbox: SandboxProcess, tmp_path: Path) -> None:
@@ -259,3 +262,8 @@ async def test_callbacks(tavus: Tavus, sandbox: SandboxProcess, tmp_path: Path) 
 
 async def _none_is_alive(tavus: Tavus) -> bool:
     return not await tavus.ours()
+
+
+async def _is_counted(client: Client) -> bool:
+    metrics = (await client.http.get("/metrics")).text
+    return 'avatar_bridge_conversations_recovered_total{why="lost"} 1.0' in metrics
