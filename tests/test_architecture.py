@@ -47,6 +47,7 @@ UNTESTED = {
     "app.doctor.not_asked": "text, printed by tests/doctor/test_live_report.py",
     "app.runtime.resources": "names and fields only",
     "app.runtime.room": "a Protocol; its implementations are tested",
+    "app.sandbox.facts": "names and fields only",
 }
 """Module → why it has no test file of its own."""
 

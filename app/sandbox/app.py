@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import html
-import json
 import logging
 import math
 import os
-import secrets
 import signal
 import socket
 import sys
@@ -19,19 +16,16 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import httpx
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.websockets import WebSocket
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from app.sandbox.catalogue import Catalogue
-from app.sandbox.conversations import Conversation, Conversations
-from app.sandbox.faults import FaultDesk, UnknownFault
-from app.sandbox.link import serve_link
+from app.sandbox.conversations import Conversations
+from app.sandbox.faults import FaultDesk
+from app.sandbox.pages import FaultPages, RoomPages
 from app.sandbox.rest import TavusRest
-from app.sandbox.rooms import RoomFull, Timing
+from app.sandbox.rooms import Timing
 from app.sandbox.webhooks import Webhooks
 
 MAX_LINK_BYTES = 256 * 1024
@@ -39,15 +33,6 @@ MAX_LINK_BYTES = 256 * 1024
 
 GRACE_S = 2
 """Longest wait for links to close when the sandbox stops."""
-
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title></head><body>
-<h1>{title}</h1>
-<p>The offline stand-in for a Tavus conversation in its Daily room. It is {state}.</p>
-<ul><li><a href="{path}/heard.wav">What the replica has said</a></li>
-<li><a href="{path}/log">Everything that reached or left the room</a></li></ul>
-</body></html>
-"""
 
 
 def create_sandbox(
@@ -59,7 +44,7 @@ def create_sandbox(
     ``webhook_transport`` when one is given.
     """
     webhooks = Webhooks(webhook_transport)
-    timing = Timing(time.monotonic_ns, _call_at)
+    timing = Timing(time.monotonic_ns, _call_at, time.time_ns() - time.monotonic_ns())
     conversations = Conversations(timing, webhooks.post)
     desk = FaultDesk()
     rest = TavusRest(conversations, Catalogue(), desk, api_key)
@@ -80,99 +65,12 @@ def create_sandbox(
             Route(f"{room}/heard.wav", rooms.heard),
             Route(f"{room}/log", rooms.log),
             WebSocketRoute(f"{room}/link", rooms.link),
+            WebSocketRoute(f"{room}/media", rooms.media),
             Route("/sandbox/faults", faults.show, methods=["GET"]),
             Route("/sandbox/faults", faults.put, methods=["PUT"]),
         ],
         lifespan=lifespan,
     )
-
-
-class RoomPages:
-    """The handlers of ``/sandbox/rooms``."""
-
-    def __init__(self, conversations: Conversations) -> None:
-        """Show the rooms of these conversations."""
-        self._conversations = conversations
-
-    async def page(self, request: Request) -> Response:
-        """The room as a person sees it."""
-        conversation = self._find(request)
-        if conversation is None:
-            return _no_room()
-        title = html.escape(f"Sandbox room {conversation.conversation_id}")
-        state = "open" if conversation.active else "over"
-        return HTMLResponse(PAGE.format(title=title, state=state, path=request.url.path))
-
-    async def heard(self, request: Request) -> Response:
-        """What the replica really played so far."""
-        conversation = self._find(request)
-        if conversation is None:
-            return _no_room()
-        return Response(conversation.room.wav(), media_type="audio/wav")
-
-    async def log(self, request: Request) -> Response:
-        """All that reached or left the room, in order."""
-        conversation = self._find(request)
-        if conversation is None:
-            return _no_room()
-        return Response(conversation.room.log_json(), media_type="application/json")
-
-    async def link(self, websocket: WebSocket) -> None:
-        """A participant's way into the room."""
-        conversation = self._conversations.get(websocket.path_params["conversation_id"])
-        if conversation is None or not conversation.active:
-            await _deny(websocket, 404, "this room does not exist or is no longer available")
-            return
-        token = websocket.query_params.get("token") or websocket.query_params.get("t") or ""
-        if conversation.meeting_token is not None:
-            if not token:
-                await _deny(websocket, 401, "this room needs a meeting token")
-                return
-            good = secrets.compare_digest(token.encode(), conversation.meeting_token.encode())
-            expired = time.monotonic_ns() > conversation.token_expires
-            if not good or expired or conversation.faults.token_expired:
-                await _deny(websocket, 403, "the meeting token is wrong or has expired")
-                return
-        try:
-            await serve_link(
-                websocket, conversation.room, websocket.query_params.get("name", "guest")
-            )
-        except RoomFull:
-            await _deny(websocket, 403, "the meeting is full")
-
-    def _find(self, request: Request) -> Conversation | None:
-        return self._conversations.get(request.path_params["conversation_id"])
-
-
-class FaultPages:
-    """The handlers of ``/sandbox/faults``."""
-
-    def __init__(self, desk: FaultDesk) -> None:
-        """Set the faults of this desk."""
-        self._desk = desk
-
-    async def show(self, _: Request) -> Response:
-        """The faults in force."""
-        return JSONResponse(self._desk.view())
-
-    async def put(self, request: Request) -> Response:
-        """Set the faults of the coming conversations, or under ``next`` of one."""
-        try:
-            body = json.loads(await request.body())
-            if not isinstance(body, dict):
-                raise UnknownFault("faults are a JSON object")
-            self._desk.put(body)
-        except ValueError as error:
-            return JSONResponse({"error": str(error)}, 422)
-        return JSONResponse(self._desk.view())
-
-
-def _no_room() -> Response:
-    return PlainTextResponse("There is no such room.", 404)
-
-
-async def _deny(websocket: WebSocket, status: int, reason: str) -> None:
-    await websocket.send_denial_response(PlainTextResponse(reason, status))
 
 
 def _call_at(at: int, callback: Callable[[], None]) -> asyncio.TimerHandle:

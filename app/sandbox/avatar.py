@@ -15,17 +15,10 @@ from app.core.pcm import SAMPLE_BYTES, SAMPLE_RATE
 from app.sandbox.agenda import Agenda
 from app.sandbox.device import Frame
 from app.sandbox.echo import AudioEcho, TextEcho
+from app.sandbox.facts import Ignored, Played, ReplicaFact, Sound, Started, Stopped, Underrun
 from app.sandbox.faults import Faults, Joins
 from app.sandbox.log import Heard, RoomLog
-from app.sandbox.replica import (
-    Ignored,
-    Played,
-    Replica,
-    ReplicaFact,
-    Started,
-    Stopped,
-    Underrun,
-)
+from app.sandbox.replica import Replica
 from app.sandbox.speaking import Message, SpeakingEvents
 
 HEARTBEAT_NS = 5_000_000_000
@@ -73,6 +66,8 @@ class Avatar:
         self._on_joined = on_joined
         self._replica = Replica(faults, lambda: f"i{uuid.uuid4().hex[:12]}")
         self._speaking = SpeakingEvents(faults, conversation_id)
+        self._came = 0
+        """When it came in, ns."""
         self._will_leave = faults.replica_leave_after_ms is not None
         self._stalled = False
 
@@ -132,10 +127,36 @@ class Avatar:
         """Play up to ``now`` and note every sample of it."""
         self._record(self._replica.flush(now))
 
+    # --- being seen and heard
+
+    def played(self, now: int) -> int:
+        """Samples that have sounded by ``now``, up to which it has played."""
+        return self._replica.played(now)
+
+    def listen(self, now: int) -> list[Sound]:
+        """What has sounded since the last call, up to ``now``; the first time nothing."""
+        self.advance(now)
+        return self._replica.listen(now)
+
+    def listen_no_more(self) -> None:
+        """Keep nothing for a listener."""
+        self._replica.listen_no_more()
+
+    def is_seen(self, now: int) -> bool:
+        """Whether there is a picture of it: it is in the room, and its video does not stall."""
+        faults = self._faults
+        if not self.cards or faults.video_stalls_after_ms is None:
+            return bool(self.cards)
+        stalled = now - self._came - faults.video_stalls_after_ms * MS
+        return stalled < 0 or (
+            faults.video_stalls_ms is not None and stalled >= faults.video_stalls_ms * MS
+        )
+
     # --- coming and going
 
     def join(self, at: int) -> None:
         """Come in, twice if the faults say so."""
+        self._came = at
         for _ in range(2 if self._faults.replica_joins is Joins.TWICE else 1):
             card = {
                 "participant_id": str(uuid.uuid4()),

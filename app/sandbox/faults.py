@@ -50,6 +50,19 @@ class Joins(StrEnum):
     NEVER = "never"
 
 
+class PictureSize(StrEnum):
+    """Of the replica's picture, in pixels."""
+
+    SMALL = "640x360"
+    LARGE = "1280x720"
+
+    @property
+    def pixels(self) -> tuple[int, int]:
+        """Width and height."""
+        width, _, height = self.partition("x")
+        return int(width), int(height)
+
+
 class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Every switch with its honest default. ``*_ms`` are milliseconds; None means never or off."""
 
@@ -79,6 +92,13 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """It comes back under a new participant id."""
     speech_stalls_after_ms: int | None = None
     """Counted from its coming: it stays, but falls silent, and neither speaks nor tells of it."""
+
+    # --- its picture
+    picture: PictureSize = PictureSize.SMALL
+    video_stalls_after_ms: int | None = None
+    """Counted from its coming: no picture any more, while sound and events go on."""
+    video_stalls_ms: int | None = None
+    """Then pictures come again; None: never."""
 
     # --- the link
     token_expired: bool = False

@@ -7,10 +7,13 @@ Text, client to room::
         ``epoch`` and ``silence`` (samples of padding at the end) only for audio
     {"op": "clear", "epoch": 3}     drops track audio of older epochs that the device has not begun;
         answered by {"op": "cleared", "epoch": 3, "samples": n}: begun since joining
+    {"op": "microphone", "sample_rate": 48000}     from now on binary messages are what a person
+        says; null for the track again
     {"op": "leave"}
 
 Binary, client to room: a frame of the audio track: u32 epoch, u16 samples of padding at its end
-(network byte order), then 24 kHz mono s16le, usually 20 ms.
+(network byte order), then 24 kHz mono s16le, usually 20 ms. The replica speaks it. With the
+microphone on: mono s16le of the rate that was named, at most 100 ms, which people hear.
 
 Text, room to client::
 
@@ -29,11 +32,12 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import deque
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from app.core.pcm import MAX_RATE, MIN_RATE, SAMPLE_BYTES
 from app.sandbox.device import Frame
 from app.sandbox.rooms import Member, Room
 
@@ -47,6 +51,9 @@ OVER, BAD, TRY_LATER = 1000, 1008, 1013
 """Close codes: goodbye; what you said breaks the rules; you do not read."""
 
 FRAME_HEADER = struct.Struct("!IH")
+
+SPOKEN_AT_ONCE = 10
+"""Messages a second that a microphone makes at least."""
 
 
 class SendMessage(msgspec.Struct, tag_field="op", tag="message", frozen=True):
@@ -64,11 +71,17 @@ class Clear(msgspec.Struct, tag_field="op", tag="clear", frozen=True):
     epoch: int
 
 
+class Microphone(msgspec.Struct, tag_field="op", tag="microphone", frozen=True):
+    """Say what binary messages are."""
+
+    sample_rate: Annotated[int, msgspec.Meta(ge=MIN_RATE, le=MAX_RATE)] | None
+
+
 class Leave(msgspec.Struct, tag_field="op", tag="leave", frozen=True):
     """Go out of the room."""
 
 
-DECODER = msgspec.json.Decoder(SendMessage | Clear | Leave)
+DECODER = msgspec.json.Decoder(SendMessage | Clear | Microphone | Leave)
 ENCODER = msgspec.json.Encoder()
 
 
@@ -154,12 +167,21 @@ async def _write(outbox: LinkOutbox, websocket: WebSocket) -> None:
 
 async def _read(websocket: WebSocket, room: Room, member: Member) -> bool:
     """Pass on what the client says until it goes; False when it says something wrong."""
+    microphone: int | None = None
     while websocket.client_state is WebSocketState.CONNECTED:
         event = await websocket.receive()
         if event["type"] == "websocket.disconnect":
             break
         data = event.get("bytes")
         if data is not None:
+            if microphone is not None:
+                if (
+                    len(data) % SAMPLE_BYTES
+                    or len(data) * SPOKEN_AT_ONCE > microphone * SAMPLE_BYTES
+                ):
+                    return False
+                room.speak(member, data, microphone)
+                continue
             if len(data) < FRAME_HEADER.size or len(data) % 2:
                 return False
             epoch, silence = FRAME_HEADER.unpack_from(data)
@@ -181,6 +203,8 @@ async def _read(websocket: WebSocket, room: Room, member: Member) -> bool:
                 )
             case Clear():
                 room.clear(member, operation.epoch)
+            case Microphone():
+                microphone = operation.sample_rate
             case Leave():
                 break
     return True

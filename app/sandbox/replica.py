@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from app.core.pcm import SAMPLE_BYTES, SAMPLE_RATE, ms_to_samples, ns_to_samples, samples_to_ns
 from app.sandbox.echo import AudioEcho, TextEcho
+from app.sandbox.facts import Ignored, Played, ReplicaFact, Sound, Started, Stopped, Underrun
 from app.sandbox.faults import DeadId, Faults, Ids, NewId
 from app.sandbox.utterance import Piece, Utterance
 
@@ -41,60 +41,6 @@ LETTER = SAMPLE_RATE // 15
 """Samples that a letter of text lasts: 15 letters a second is usual English speech."""
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
-    """The first sample of an utterance, or the first after a gap in it, sounds."""
-
-    at: int
-    spoken_id: str
-    turn: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """It fell silent: at the end, in a gap, or because it was cut."""
-
-    at: int
-    spoken_id: str
-    turn: int
-    samples: int
-    """Played since the last ``Started``, closing silence included."""
-    interrupted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Played:
-    """Audio that really sounded; ``at`` is the end of its last sample."""
-
-    at: int
-    piece: Piece
-    inference_id: str | None
-    spoken_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ignored:
-    """Audio that was handed over and will not be played."""
-
-    at: int
-    samples: int
-    reason: str
-    inference_id: str | None
-    epoch: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Underrun:
-    """An utterance ran dry and goes on only now."""
-
-    at: int
-    ns: int
-    inference_id: str | None
-
-
-ReplicaFact = Started | Stopped | Played | Ignored | Underrun
-
-
 class Replica:
     """Plays utterances one after another in real time."""
 
@@ -113,6 +59,12 @@ class Replica:
         self._turns = 0
         self._previous_id = ""
         self._facts: list[ReplicaFact] = []
+        self._played = 0
+        """Samples played of utterances that are over, and of the head what is reported."""
+        self._overheard = 0
+        """The head's samples that a listener has had, or has missed."""
+        self._sounds: list[Sound] | None = None
+        """What a listener has yet to take; None while nobody listens."""
 
     # --- what comes in
 
@@ -206,6 +158,37 @@ class Replica:
         self._report(now)
         return self._take_facts()
 
+    # --- being listened to
+
+    def played(self, now: int) -> int:
+        """Samples that have sounded by ``now``, up to which it has played."""
+        if self._anchor is None:
+            return self._played
+        return self._played + self._position(now) - self._queue[0].played
+
+    def listen(self, now: int) -> list[Sound]:
+        """What has sounded since the last call; the first time nothing.
+
+        From then on it is kept, so go on asking, or say ``listen_no_more``. Changes nothing else:
+        play up to ``now`` first.
+        """
+        self._overhear(now)
+        sounds, self._sounds = self._sounds or [], []
+        return sounds
+
+    def listen_no_more(self) -> None:
+        """Keep nothing for a listener."""
+        self._sounds = None
+
+    def _overhear(self, now: int) -> None:
+        if self._anchor is None:
+            return
+        at, position = self._anchor
+        begins, self._overheard = self._overheard, self._position(now)
+        if self._sounds is not None and begins < self._overheard:
+            pcm = self._queue[0].peek(begins, self._overheard)
+            self._sounds.append(Sound(at, begins - position, pcm))
+
     def _play_to(self, now: int) -> None:
         while (due := self.next_deadline()) is not None and due <= now:
             self._step(due)
@@ -287,7 +270,7 @@ class Replica:
             self._facts.append(Underrun(at, at - head.dry_since, head.inference_id))
             head.dry_since = None
         self._anchor = (at, head.played)
-        self._began = head.played
+        self._began = self._overheard = head.played
         self._facts.append(Started(at, head.spoken_id, head.turn))
 
     def _fall_silent(self, at: int, *, interrupted: bool) -> None:
@@ -301,8 +284,10 @@ class Replica:
     def _report(self, now: int) -> None:
         if self._anchor is None:
             return
+        self._overhear(now)
         head = self._queue[0]
         ends = self._position(now)
+        self._played += ends - head.played
         for piece in head.take(ends - head.played):
             self._facts.append(Played(now, piece, head.inference_id, head.spoken_id))
 

@@ -15,17 +15,20 @@ from typing import Any, Protocol
 
 import msgspec
 
+from app.core.pcm import SAMPLE_BYTES
 from app.sandbox.agenda import Agenda
 from app.sandbox.avatar import Avatar, Card
 from app.sandbox.device import Device, Frame
 from app.sandbox.echo import AudioEcho, TextEcho, is_audio_echo, parse_echo, without_audio
 from app.sandbox.faults import Faults, Joins, MessagesAs
 from app.sandbox.log import Heard, HeardShelf, RoomLog
+from app.sandbox.media import Media, Piece, Viewer, Wants
 
 MAX_MESSAGE_BYTES = 4096
 """Daily's documented limit of an app message."""
 
 MS = 1_000_000
+SECOND = 1_000_000_000
 
 
 class Handle(Protocol):
@@ -55,6 +58,8 @@ class Timing:
     now: Callable[[], int]
     """Monotonic ns."""
     call_at: Callable[[int, Callable[[], None]], Handle]
+    unix: int = 0
+    """Nanoseconds from 1970 to the clock's zero."""
 
 
 @dataclass(slots=True, eq=False)
@@ -122,6 +127,7 @@ class Room:
             deliver=self._deliver,
             on_joined=on_replica,
         )
+        self._media = Media(self._avatar, self.agenda)
         if faults.replica_joins is not Joins.NEVER:
             self.agenda.add(timing.now() + faults.replica_join_ms * MS, self._avatar.join)
         self.rearm()
@@ -166,6 +172,7 @@ class Room:
         self._post_to_all({"op": "ended", "reason": reason})
         self.log.write(now, "ended", reason=reason)
         self.ended = True
+        self._media.end()
         self.agenda.clear()
         for member in self._members.values():
             member.outbox.close()
@@ -215,6 +222,36 @@ class Room:
         self.log.write(now, "cleared", epoch=epoch, samples=begun)
         member.outbox.post({"op": "cleared", "epoch": epoch, "samples": begun})
         self.rearm()
+
+    def speak(self, member: Member, pcm: bytes, rate: int) -> None:
+        """Audio of a person's microphone, mono s16le, that has just been said."""
+        now = self._catch_up()
+        lasts = len(pcm) // SAMPLE_BYTES * SECOND // rate
+        self._media.say(Piece(now - lasts, pcm, rate, member.participant_id))
+
+    # --- what can be seen and heard
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self._faults.picture.pixels
+
+    @property
+    def unix(self) -> int:
+        """Nanoseconds from 1970 to the zero of the room's clock."""
+        return self._timing.unix
+
+    def watch(self, viewer: Viewer, wants: Wants) -> None:
+        """Show and play to a viewer what it wants from now on."""
+        if self.ended:
+            viewer.close()
+            return
+        self._media.watch(self._catch_up(), viewer, wants)
+        self.rearm()
+
+    def watch_no_more(self, viewer: Viewer) -> None:
+        """Forget a viewer."""
+        self._media.watch_no_more(viewer)
 
     # --- time
 

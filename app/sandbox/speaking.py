@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from app.core.pcm import SAMPLE_RATE
+from app.sandbox.facts import Started, Stopped
 from app.sandbox.faults import Faults
-from app.sandbox.replica import Started, Stopped
 
 Message = dict[str, Any]
 

@@ -117,6 +117,20 @@ class Utterance:
                 runs.append([piece])
         return [_joined(run) for run in runs]
 
+    def peek(self, begins: int, ends: int) -> bytes:
+        """The samples from ``begins`` to ``ends``, not yet taken; zeros for what has no sound."""
+        first, last = (begins - self.played) * SAMPLE_BYTES, (ends - self.played) * SAMPLE_BYTES
+        parts, at = [], 0
+        for piece in self._pieces:
+            if at >= last:
+                break
+            size = piece.length * SAMPLE_BYTES
+            if at + size > first:
+                pcm = bytes(size) if piece.pcm is None else piece.pcm
+                parts.append(pcm[max(0, first - at) : last - at])
+            at += size
+        return b"".join(parts)
+
     def _finish_resampler(self) -> bytes:
         if self._resampler is None:
             return b""

@@ -49,6 +49,7 @@ def test_overrides_win_over_the_preset() -> None:
         ({"no_such_fault": 1}, "no_such_fault"),
         ({"create_status": "400"}, "create_status"),
         ({"new_id": "explode"}, "new_id"),
+        ({"picture": "2x2"}, "picture"),
     ],
 )
 def test_a_mistake_is_named(wishes: dict[str, Any], named: str) -> None:
@@ -100,3 +101,9 @@ def test_the_view_shows_all_that_is_in_force() -> None:
 
     assert 2 == desk.view()["max_conversations"]
     assert desk.view()["next"]["twins"] is False
+
+
+def test_the_picture_has_one_of_two_sizes() -> None:
+    """The small one unless the large one is asked for."""
+    assert (640, 360) == Faults().picture.pixels
+    assert (1280, 720) == parse_faults({"picture": "1280x720"}).picture.pixels

@@ -10,20 +10,9 @@ from hypothesis import strategies as st
 
 from app.core.pcm import ns_to_samples
 from app.sandbox.echo import AudioEcho, TextEcho
+from app.sandbox.facts import Ignored, Played, ReplicaFact, Sound, Started, Stopped, Underrun
 from app.sandbox.faults import parse_faults
-from app.sandbox.replica import (
-    HOLD_BACK_NS,
-    LETTER,
-    PRE_BUFFER,
-    TRACK_SILENCE_NS,
-    Ignored,
-    Played,
-    Replica,
-    ReplicaFact,
-    Started,
-    Stopped,
-    Underrun,
-)
+from app.sandbox.replica import HOLD_BACK_NS, LETTER, PRE_BUFFER, TRACK_SILENCE_NS, Replica
 
 MS = 1_000_000
 T0 = 1_000_000_000
@@ -542,3 +531,53 @@ def test_wake_ups_change_nothing(steps: list[Step], wake_ms: int) -> None:
             listener.facts += listener.replica.advance(at)
 
     assert run(lambda *_: None) == run(often)
+
+
+def test_a_listener_gets_all_that_sounds() -> None:
+    """Once, from when it first asked, up to the sample; a cut ends it."""
+    listener = Listener()
+    replica = listener.replica
+
+    listener.echo(T0, 4800)
+    listener.until(T0 + 50 * MS)
+    first = replica.listen(T0 + 50 * MS)
+    replica.advance(T0 + 90 * MS)
+    second = replica.listen(T0 + 90 * MS)
+    listener.interrupt(T0 + 100 * MS)
+    replica.advance(T0 + 200 * MS)
+    third = replica.listen(T0 + 200 * MS)
+
+    assert [] == first
+    assert [Sound(T0, 1200, pcm(960, 1201))] == second
+    assert [Sound(T0, 2160, pcm(240, 2161))] == third
+    assert 2400 == replica.played(T0 + 200 * MS)
+
+
+def test_who_no_longer_listens_gets_nothing_of_meanwhile() -> None:
+    """Nothing is kept for it either."""
+    listener = Listener()
+    replica = listener.replica
+
+    replica.listen(T0)
+    listener.echo(T0, 4800)
+    replica.listen_no_more()
+    listener.until(T0 + 50 * MS)
+    again = replica.listen(T0 + 50 * MS)
+    replica.advance(T0 + 60 * MS)
+
+    assert [] == again
+    assert [Sound(T0, 1200, pcm(240, 1201))] == replica.listen(T0 + 60 * MS)
+
+
+def test_it_counts_what_it_has_played() -> None:
+    """At any moment, over all utterances."""
+    listener = Listener()
+
+    listener.echo(T0, 2400, "a", done=True)
+    listener.echo(T0, 2400, "b", done=True)
+    counts = []
+    for ms in (0, 50, 100, 150, 500):
+        listener.replica.advance(T0 + ms * MS)
+        counts.append(listener.replica.played(T0 + ms * MS))
+
+    assert [0, 1200, 2400, 3600, 4800] == counts

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from app.sandbox.facts import Started, Stopped
 from app.sandbox.faults import parse_faults
-from app.sandbox.replica import Started, Stopped
 from app.sandbox.speaking import SpeakingEvents
 
 START = Started(0, "u1", 3)

@@ -32,6 +32,21 @@ def test_what_is_played_is_joined_by_epoch() -> None:
     assert 11 == utterance.played == utterance.received
 
 
+def test_a_listener_may_look_at_any_stretch() -> None:
+    """Of what is not yet taken; what has no sound is zeros."""
+    utterance = Utterance("a", "a")
+
+    utterance.append(0, b"\x01\x00\x02\x00", 24_000, silence=0, epoch=0)
+    utterance.append(0, b"\x03\x00\x04\x00", 24_000, silence=0, epoch=1)
+    utterance.add(0, Piece(None, 2, 0, 1))
+    utterance.take(1)
+
+    assert b"\x02\x00\x03\x00" == utterance.peek(1, 3)
+    assert b"\x04\x00\0\0" == utterance.peek(3, 5)
+    assert b"" == utterance.peek(2, 2)
+    assert 1 == utterance.played
+
+
 @pytest.mark.parametrize("rate", [8000, 16_000, 44_100])
 def test_conversion_is_the_same_however_it_is_cut(rate: int) -> None:
     """As good as one float32 conversion of the whole, rounded once."""

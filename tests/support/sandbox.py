@@ -16,6 +16,7 @@ import uvicorn
 from app.sandbox.app import SandboxServer, create_sandbox
 from app.sandbox.faults import parse_faults
 from app.sandbox.log import HeardShelf
+from app.sandbox.media import Piece, Sight, Wants
 from app.sandbox.rooms import Room, Timing
 from tests.support.clock import FakeClock
 
@@ -47,6 +48,31 @@ class FakeOutbox:
     def messages(self) -> list[Any]:
         """The app messages among them."""
         return [operation["message"] for operation in self.posted if operation["op"] == "message"]
+
+
+class Watcher:
+    """Keeps what it sees and hears in a room."""
+
+    def __init__(self) -> None:
+        self.sights: list[Sight] = []
+        self.pieces: list[Piece] = []
+        self.closed = False
+
+    def see(self, sight: Sight) -> None:
+        """Keep it."""
+        self.sights.append(sight)
+
+    def hear(self, piece: Piece) -> None:
+        """Keep it."""
+        self.pieces.append(piece)
+
+    def close(self) -> None:
+        """Note the end."""
+        self.closed = True
+
+    def sound(self) -> bytes:
+        """All that was heard, in one."""
+        return b"".join(piece.pcm for piece in self.pieces)
 
 
 def echo_message(
@@ -107,6 +133,12 @@ class Stage:
     def wait(self, ms: int) -> None:
         """Let time pass."""
         self.clock.advance(ms * MS)
+
+    def watch(self, wants: Wants) -> Watcher:
+        """Somebody who watches from now on."""
+        watcher = Watcher()
+        self.room.watch(watcher, wants)
+        return watcher
 
     def entries(self) -> list[dict[str, Any]]:
         """The whole log."""
