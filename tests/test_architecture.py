@@ -54,7 +54,7 @@ UNTESTED = {
 BIRTHS = frozenset({"create_task", "ensure_future", "TaskGroup"})
 """Every way of asyncio's to start a task."""
 
-STRUCTURED = ("app.api.stream",)
+STRUCTURED = ("app.api.sandbox", "app.api.stream")
 """Where a task group ends with the request that opened it: one task reads, the other writes."""
 
 MAKERS = frozenset(

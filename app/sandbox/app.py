@@ -62,6 +62,7 @@ def create_sandbox(
         routes=[
             Mount("/sandbox/v2", routes=rest.routes()),
             Route(room, rooms.page),
+            Route("/sandbox/page/{name}", rooms.file),
             Route(f"{room}/heard.wav", rooms.heard),
             Route(f"{room}/log", rooms.log),
             WebSocketRoute(f"{room}/link", rooms.link),

@@ -30,7 +30,7 @@ ROW = Window(0, 344, 640, 360)
 
 WHOLE = Window(0, 0, 640, 360)
 EYES = Window(232, 96, 408, 188)
-MOUTH = Window(272, 196, 368, 264)
+MOUTH = Window(272, 196, 368, 260)
 
 BACK, GLOW = (190, 211, 230), (223, 234, 243)
 HAIR, SHINE = (74, 48, 42), (96, 64, 55)
@@ -118,7 +118,7 @@ def _paint_bust(canvas: Canvas) -> None:
     fill(box(320, 230, 96, 60, 44), HAIR)
     fill(box(320, 372, 150, 84, 76), COAT)
     fill(box(320, 270, 33, 52, 26), SHADE)
-    fill(both(ellipse(320, 296, 62, 40), canvas.box(320, 340, 80, 52, 0)), COLLAR)
+    fill(both(ellipse(320, 296, 62, 40), box(320, 340, 80, 52, 0)), COLLAR)
     fill(ellipse(320, 288, 48, 34), SHIRT)
     fill(ellipse(320, 276, 35, 30), SHADE)
     # the head
@@ -128,11 +128,11 @@ def _paint_bust(canvas: Canvas) -> None:
     fill(ellipse(401, 174, 6, 11), SHADE, blur=3)
     head = np.minimum(ellipse(320, 158, 80, 86), ellipse(320, 190, 68, 80))
     fill(head, SKIN)
-    fill(ellipse(272, 206, 20, 14), BLUSH, opacity=0.45, blur=16)
-    fill(ellipse(368, 206, 20, 14), BLUSH, opacity=0.45, blur=16)
+    cheeks = np.minimum(ellipse(274, 206, 20, 14), ellipse(366, 206, 20, 14))
+    fill(both(cheeks, head + 8), BLUSH, opacity=0.45, blur=16)
     # the fringe, parted at one side, lies on the head
     crown = both(ellipse(320, 150, 92, 104), box(320, 60, 120, 130, 0))
-    fringe = without(without(crown, ellipse(352, 186, 92, 84)), ellipse(250, 178, 34, 72))
+    fringe = without(without(crown, ellipse(350, 186, 98, 92)), ellipse(254, 172, 40, 76))
     fill(fringe, HAIR)
     fill(both(canvas.arc(330, 74, 52, -12, 7), fringe), SHINE, opacity=0.8, blur=3)
     # the nose
@@ -145,8 +145,8 @@ def _paint_eyes(canvas: Canvas, closed: float, raised: float) -> None:
         x, y = 320 + side * 34, 164.0
         opening = 12.5 * (1 - closed)
         if opening > 1:
-            white = ellipse = canvas.ellipse(x, y, 15, opening)
-            canvas.fill(ellipse, EYE)
+            white = canvas.ellipse(x, y, 15, opening)
+            canvas.fill(white, EYE)
             iris = canvas.ellipse(x, y, 9.4, 9.8)
             canvas.fill(both(iris, white), IRIS)
             canvas.fill(both(canvas.ellipse(x, y, 4.9, 5.2), white), PUPIL)
@@ -163,12 +163,12 @@ def _paint_mouth(canvas: Canvas, opened: float) -> None:
         canvas.fill(canvas.arc(320, y, 22, 6, 4.6), LIPS)
         canvas.fill(canvas.arc(320, y + 13, 8, 2, 2.4), SHADE)
         return
-    wide, high = 22 - 3 * opened, 3 + 17 * opened
+    wide, high = 22 - 2 * opened, 2.5 + 13.5 * opened
     middle = y + 3 + high * 0.55
     canvas.fill(canvas.ellipse(320, middle, wide + 3.2, high + 3.2), LIPS)
     inside = canvas.ellipse(320, middle, wide, high)
     canvas.fill(inside, GUM)
     tongue = canvas.ellipse(320, middle + high * 0.85, wide * 0.66, high * 0.62)
     canvas.fill(both(tongue, inside), TONGUE)
-    teeth = canvas.box(320, middle - high, wide * 0.8, 3 + 4 * opened, 2.5)
+    teeth = canvas.box(320, middle - high, wide * 0.8, 3 + 3 * opened, 2.5)
     canvas.fill(both(teeth, inside), TEETH)

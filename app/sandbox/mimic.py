@@ -8,7 +8,7 @@ import numpy as np
 
 from app.sandbox.face import BROWS, LIDS, MOUTHS, Expression
 
-QUIET_DB, LOUD_DB = -45.0, -14.0
+QUIET_DB, LOUD_DB = -42.0, -8.0
 """Loudness of 20 ms, against full scale, at which the mouth begins to open and is wide open."""
 
 OPENS, CLOSES = 0.7, 0.35

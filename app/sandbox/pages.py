@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import html
 import json
 import secrets
 import time
+from pathlib import Path
+from string import Template
 
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import (
+    FileResponse,
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    Response,
+)
 from starlette.websockets import WebSocket
 
 from app.sandbox.conversations import Conversation, Conversations
@@ -20,14 +27,20 @@ from app.sandbox.media_link import serve_media
 from app.sandbox.portrait import Portrait
 from app.sandbox.rooms import RoomFull
 
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title></head><body>
-<h1>{title}</h1>
-<p>The offline stand-in for a Tavus conversation in its Daily room. It is {state}.</p>
-<ul><li><a href="{path}/heard.wav">What the replica has said</a></li>
-<li><a href="{path}/log">Everything that reached or left the room</a></li></ul>
-</body></html>
-"""
+FOLDER = Path(__file__).parent / "page"
+
+FILES = frozenset({"icon.svg", "microphone.js", "room.css", "room.js", "screen.js", "speaker.js"})
+"""What the page loads; it uses nothing from elsewhere."""
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",  # the address may hold a meeting token
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
+}
 
 
 class RoomPages:
@@ -39,13 +52,27 @@ class RoomPages:
         self._faces: dict[int, Face] = {}
 
     async def page(self, request: Request) -> Response:
-        """The room as a person sees it."""
+        """The room as a person sees it; the page asks for more only once somebody joins."""
         conversation = self._find(request)
         if conversation is None:
             return _no_room()
-        title = html.escape(f"Sandbox room {conversation.conversation_id}")
-        state = "open" if conversation.active else "over"
-        return HTMLResponse(PAGE.format(title=title, state=state, path=request.url.path))
+        refusal = _refusal(request, conversation)
+        if not conversation.active:
+            status, state = 200, "over"
+        elif refusal is None:
+            status, state = 200, "open"
+        else:
+            status, state = refusal[0], "private" if refusal[0] == 401 else "refused"
+        page = Template((FOLDER / "room.html").read_text(encoding="utf-8"))
+        text = page.substitute(room=conversation.conversation_id, state=state)
+        return HTMLResponse(text, status, HEADERS)
+
+    async def file(self, request: Request) -> Response:
+        """A part of the page."""
+        name = request.path_params["name"]
+        if name not in FILES:
+            return PlainTextResponse("There is no such file.", 404)
+        return FileResponse(FOLDER / name, headers=HEADERS)
 
     async def heard(self, request: Request) -> Response:
         """What the replica really played so far."""
@@ -86,18 +113,11 @@ class RoomPages:
         if conversation is None or not conversation.active:
             await _deny(websocket, 404, "this room does not exist or is no longer available")
             return None
-        if conversation.meeting_token is None:
-            return conversation
-        token = websocket.query_params.get("token") or websocket.query_params.get("t") or ""
-        good = secrets.compare_digest(token.encode(), conversation.meeting_token.encode())
-        expired = time.monotonic_ns() > conversation.token_expires
-        if not token:
-            await _deny(websocket, 401, "this room needs a meeting token")
-        elif not good or expired or conversation.faults.token_expired:
-            await _deny(websocket, 403, "the meeting token is wrong or has expired")
-        else:
-            return conversation
-        return None
+        refusal = _refusal(websocket, conversation)
+        if refusal is not None:
+            await _deny(websocket, *refusal)
+            return None
+        return conversation
 
     async def _face(self, width: int, height: int) -> Face:
         """The face of this size, painted when it is first wanted, beside the loop."""
@@ -132,6 +152,21 @@ class FaultPages:
         except ValueError as error:
             return JSONResponse({"error": str(error)}, 422)
         return JSONResponse(self._desk.view())
+
+
+def _refusal(connection: HTTPConnection, conversation: Conversation) -> tuple[int, str] | None:
+    """The status and the reason why this client may not enter a room, if so."""
+    wanted = conversation.meeting_token
+    if wanted is None:
+        return None
+    shown = connection.query_params.get("token") or connection.query_params.get("t") or ""
+    if not shown:
+        return 401, "this room needs a meeting token"
+    expired = time.monotonic_ns() > conversation.token_expires
+    good = secrets.compare_digest(shown.encode(), wanted.encode())
+    if not good or expired or conversation.faults.token_expired:
+        return 403, "the meeting token is wrong or has expired"
+    return None
 
 
 def _no_room() -> Response:

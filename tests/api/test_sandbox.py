@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import socket
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -10,9 +14,12 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from app.api.sandbox import SandboxProxy
 from tests.support.api import api_app, client
+from tests.support.sandbox import listening, running_sandbox
 
 
 async def echo(request: Request) -> Response:
@@ -131,6 +138,96 @@ async def test_a_sandbox_that_fails_is_told(failure: Exception, status: int, cod
         response = await http.get("/sandbox/faults")
 
     assert (status, code) == (response.status_code, response.json()["code"])
+
+
+@contextlib.asynccontextmanager
+async def a_room_behind_us() -> AsyncIterator[tuple[httpx.AsyncClient, str]]:
+    """A client of the sandbox, and the address that its one room has with us."""
+    async with running_sandbox() as tavus, httpx.AsyncClient() as passing:
+        await tavus.put("/sandbox/faults", json={"replica_join_ms": 0})
+        answer = await tavus.post("/sandbox/v2/conversations", json={"replica_id": "r1"})
+        way = SandboxProxy(passing, str(tavus.base_url).rstrip("/"))
+        async with listening(api_app(proxy=way)) as url:
+            room = urlsplit(answer.json()["conversation_url"]).path
+            yield tavus, f"{url.replace('http', 'ws', 1)}{room}"
+
+
+async def test_a_room_can_be_entered_and_watched_through_us() -> None:
+    """Text and binary go both ways; leaving one side leaves the other."""
+    async with (
+        a_room_behind_us() as (_, room),
+        connect(f"{room}/link?name=visitor%20one", proxy=None) as link,
+        connect(f"{room}/media", proxy=None) as media,
+    ):
+        joined = json.loads(await link.recv())
+        await media.send('{"op":"watch","video":true,"people":true}')
+        picture = await media.recv()
+        await link.send('{"op":"microphone","sample_rate":8000}')
+        await link.send(bytes(320))
+        async for message in media:
+            assert isinstance(message, bytes)
+            if message[0] == 3:
+                break
+        await link.send('{"op":"leave"}')
+        await link.wait_closed()
+
+    assert "joined" == joined["op"]
+    assert 20 + 640 * 360 * 3 // 2 == len(picture)
+    assert message.endswith(joined["id"].encode() + bytes(320))
+    assert 1000 == link.close_code
+
+
+async def test_the_end_of_a_room_comes_through() -> None:
+    """With its close code, and with that of a mistake."""
+    async with a_room_behind_us() as (tavus, room):
+        async with connect(f"{room}/media", proxy=None) as media:
+            await media.send("nonsense")
+            await media.wait_closed()
+        async with connect(f"{room}/link?name=me", proxy=None) as link:
+            await link.recv()
+            await tavus.post(f"/sandbox/v2/conversations/{room.rsplit('/', 1)[1]}/end")
+            await link.wait_closed()
+
+    assert (1008, 1000) == (media.close_code, link.close_code)
+
+
+@pytest.mark.parametrize("path", ["/sandbox/rooms/c0/link", "/sandbox/rooms/c0/media"])
+async def test_what_the_sandbox_refuses_is_refused(path: str) -> None:
+    """Before the upgrade, in its words."""
+    async with a_room_behind_us() as (_, room):
+        url = urlsplit(room)
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(f"ws://{url.netloc}{path}", proxy=None)
+
+    assert 404 == refused.value.response.status_code
+    assert b"does not exist" in refused.value.response.body
+
+
+@pytest.mark.parametrize("path", ["/sandbox/rooms/c0/other", "/sandbox/rooms/..%2fc0/link"])
+async def test_there_is_no_other_socket(path: str) -> None:
+    """Nor a way around."""
+    async with a_room_behind_us() as (_, room):
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(f"ws://{urlsplit(room).netloc}{path}", proxy=None)
+
+    assert refused.value.response.status_code in {403, 404}
+
+
+async def test_a_socket_of_a_sandbox_that_is_down_is_refused() -> None:
+    """As its other paths are; so are all where no sandbox runs."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    statuses = []
+    async with httpx.AsyncClient() as passing:
+        for way in (SandboxProxy(passing, f"http://127.0.0.1:{port}"), None):
+            async with listening(api_app(proxy=way)) as url:
+                with pytest.raises(InvalidStatus) as refused:
+                    await connect(
+                        f"{url.replace('http', 'ws', 1)}/sandbox/rooms/c1/link", proxy=None
+                    )
+            statuses.append(refused.value.response.status_code)
+
+    assert [502, 404] == statuses
 
 
 async def test_without_a_sandbox_its_paths_do_not_exist() -> None:

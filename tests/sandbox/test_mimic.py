@@ -33,7 +33,7 @@ def test_a_silent_face_rests() -> None:
 def test_the_mouth_is_as_open_as_the_sound_is_loud() -> None:
     """From closed to wide open."""
     opened = []
-    for level in (0.0, 0.01, 0.03, 0.1, 0.2, 0.9):
+    for level in (0.0, 0.03, 0.1, 0.2, 0.9):
         mimic = Mimic()
         for _ in range(10):
             mimic.hear(tone(level))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from app.sandbox.pages import FILES, FOLDER
 from tests.support.sandbox import running_sandbox
 
 BOTH_LINKS = pytest.mark.parametrize("way", ["link", "media"])
@@ -89,6 +91,67 @@ async def test_a_full_room_is_refused(tavus: httpx.AsyncClient) -> None:
 async def test_an_unknown_room_is_404(tavus: httpx.AsyncClient, path: str) -> None:
     """In all its views."""
     assert 404 == (await tavus.get(f"/sandbox/rooms/c0{path}")).status_code
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("icon.svg", "image/svg+xml"),
+        ("microphone.js", "text/javascript"),
+        ("room.css", "text/css"),
+        ("room.js", "text/javascript"),
+        ("screen.js", "text/javascript"),
+        ("speaker.js", "text/javascript"),
+    ],
+)
+async def test_the_page_comes_in_parts(tavus: httpx.AsyncClient, name: str, kind: str) -> None:
+    """Each under a strict policy."""
+    part = await tavus.get(f"/sandbox/page/{name}")
+
+    assert 200 == part.status_code
+    assert part.headers["content-type"].startswith(kind)
+    assert "default-src 'none'" in part.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("name", ["room.html", "..%2fpages.py", "x"])
+async def test_no_other_file_is_served(tavus: httpx.AsyncClient, name: str) -> None:
+    """Only what the page loads has an address."""
+    assert 404 == (await tavus.get(f"/sandbox/page/{name}")).status_code
+
+
+async def test_the_page_says_whether_one_can_enter(tavus: httpx.AsyncClient) -> None:
+    """Open, private, refused or over, also in its status."""
+    conversation = await create(tavus, require_auth=True)
+    room, token = conversation["conversation_url"], conversation["meeting_token"]
+    queries = ("", "?t=wrong", f"?t={token}", f"?token={token}")
+    shown = [await tavus.get(f"{room}{query}") for query in queries]
+    await tavus.post(f"/sandbox/v2/conversations/{conversation['conversation_id']}/end")
+    shown.append(await tavus.get(room))
+
+    assert [
+        (401, "private"),
+        (403, "refused"),
+        (200, "open"),
+        (200, "open"),
+        (200, "over"),
+    ] == [(page.status_code, re.findall(r'data-state="(\w+)"', page.text)[0]) for page in shown]
+    assert token not in "".join(page.text for page in shown)
+    assert "no-referrer" == shown[0].headers["referrer-policy"]
+
+
+def test_the_page_keeps_its_own_policy() -> None:
+    """No script or style stands inside the page, and no other host is named anywhere."""
+    page = (FOLDER / "room.html").read_text(encoding="utf-8")
+    parts = "".join((FOLDER / name).read_text(encoding="utf-8") for name in FILES)
+    hosts = set(re.findall(r"(?:https?|wss?)://([^/\s<\"]+)", page + parts))
+
+    assert [] == re.findall(r"<script>|<style|\sstyle=|\son\w+=", page)
+    assert {"www.w3.org"} == hosts  # the name of SVG, which nobody fetches
+
+
+def test_every_part_of_the_page_is_served() -> None:
+    """What lies in the folder and what may be asked for are the same."""
+    assert FILES | {"room.html"} == {path.name for path in FOLDER.iterdir()}
 
 
 async def test_faults_are_put_and_shown(tavus: httpx.AsyncClient) -> None:

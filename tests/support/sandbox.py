@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import uvicorn
+from starlette.types import ASGIApp
 
 from app.sandbox.app import SandboxServer, create_sandbox
 from app.sandbox.faults import parse_faults
@@ -164,9 +165,18 @@ class Stage:
 @contextlib.asynccontextmanager
 async def running_sandbox(api_key: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """The sandbox on a loopback port; yields a client with its address and a good key."""
+    async with listening(create_sandbox(api_key=api_key)) as base_url:
+        headers = {"x-api-key": api_key or "any"}
+        async with httpx.AsyncClient(base_url=base_url, headers=headers) as client:
+            yield client
+
+
+@contextlib.asynccontextmanager
+async def listening(app: ASGIApp) -> AsyncIterator[str]:
+    """An application on a loopback port; yields its address."""
     sock = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        create_sandbox(api_key=api_key),
+        app,
         log_config=None,
         ws="websockets-sansio",
         ws_per_message_deflate=False,
@@ -174,11 +184,8 @@ async def running_sandbox(api_key: str | None = None) -> AsyncIterator[httpx.Asy
     )
     server = SandboxServer(config)
     serving = asyncio.create_task(server.serve([sock]))
-    base_url = f"http://127.0.0.1:{sock.getsockname()[1]}"
     try:
-        headers = {"x-api-key": api_key or "any"}
-        async with httpx.AsyncClient(base_url=base_url, headers=headers) as client:
-            yield client
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
     finally:
         server.should_exit = True
         await serving
