@@ -39,7 +39,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from app.core.pcm import MAX_RATE, MIN_RATE, SAMPLE_BYTES
 from app.sandbox.device import Frame
-from app.sandbox.rooms import Member, Room
+from app.sandbox.rooms import Room
+from app.sandbox.signalling import Member
 
 MAX_WAITING = 2000
 """Operations that wait for a client that does not read; then it is put out of the room."""

@@ -6,26 +6,21 @@ that is due. Between those it does nothing; what was played meanwhile is compute
 
 from __future__ import annotations
 
-import random
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-import msgspec
-
 from app.core.pcm import SAMPLE_BYTES
 from app.sandbox.agenda import Agenda
-from app.sandbox.avatar import Avatar, Card
+from app.sandbox.avatar import Avatar
 from app.sandbox.device import Device, Frame
 from app.sandbox.echo import AudioEcho, TextEcho, is_audio_echo, parse_echo, without_audio
-from app.sandbox.faults import Faults, Joins, MessagesAs
+from app.sandbox.faults import Faults, Joins
 from app.sandbox.log import Heard, HeardShelf, RoomLog
 from app.sandbox.media import Media, Piece, Viewer, Wants
-
-MAX_MESSAGE_BYTES = 4096
-"""Daily's documented limit of an app message."""
+from app.sandbox.signalling import Member, Outbox, Refused, Signalling
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -39,18 +34,6 @@ class Handle(Protocol):
         ...
 
 
-class Outbox(Protocol):
-    """The way to one participant; never blocks."""
-
-    def post(self, operation: dict[str, Any]) -> None:
-        """Send this soon."""
-        ...
-
-    def close(self) -> None:
-        """Send what was posted, then hang up."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Timing:
     """The clock a room lives by."""
@@ -60,21 +43,6 @@ class Timing:
     call_at: Callable[[int, Callable[[], None]], Handle]
     unix: int = 0
     """Nanoseconds from 1970 to the clock's zero."""
-
-
-@dataclass(slots=True, eq=False)
-class Member:
-    """Somebody in the room who is not the replica."""
-
-    participant_id: str
-    name: str
-    outbox: Outbox
-    device: Device
-
-    @property
-    def card(self) -> Card:
-        """Who this is, for the others."""
-        return {"participant_id": self.participant_id, "user_id": "", "name": self.name}
 
 
 class RoomFull(Exception):
@@ -110,10 +78,8 @@ class Room:
         self._faults = faults
         self._timing = timing
         self._on_people = on_people
-        self._members: dict[str, Member] = {}
-        self._messages = 0
-        self._cut_off = False
-        self._dice = random.Random(faults.seed)  # noqa: S311  # seeded faults, no secrets
+        self._signalling = Signalling(faults)
+        self._members = self._signalling.members
         self._timer: tuple[int, Handle] | None = None
         self._avatar = Avatar(
             conversation_id,
@@ -123,8 +89,8 @@ class Room:
             agenda=self.agenda,
             log=self.log,
             heard=self.heard,
-            post=self._post_to_all,
-            deliver=self._deliver,
+            post=self._signalling.post,
+            deliver=self._signalling.deliver,
             on_joined=on_replica,
         )
         self._media = Media(self._avatar, self.agenda)
@@ -143,7 +109,7 @@ class Room:
         member = Member(str(uuid.uuid4()), name, outbox, Device(self._faults.drift_ppm))
         others = [*self._avatar.cards, *(other.card for other in self._members.values())]
         outbox.post({"op": "joined", "id": member.participant_id, "participants": others})
-        self._post_to_all({"op": "participant_joined", "participant": member.card})
+        self._signalling.post({"op": "participant_joined", "participant": member.card})
         self._members[member.participant_id] = member
         self.log.write(now, "join", **member.card)
         self._on_people(now, len(self._members))
@@ -159,7 +125,7 @@ class Room:
             return
         member.outbox.close()
         self.log.write(now, "leave", **member.card)
-        self._post_to_all({"op": "participant_left", "participant": member.card})
+        self._signalling.post({"op": "participant_left", "participant": member.card})
         self._on_people(now, len(self._members))
         self.rearm()
 
@@ -169,7 +135,7 @@ class Room:
             return
         now = self._catch_up()
         self._avatar.shut_down(now, reason)
-        self._post_to_all({"op": "ended", "reason": reason})
+        self._signalling.post({"op": "ended", "reason": reason})
         self.log.write(now, "ended", reason=reason)
         self.ended = True
         self._media.end()
@@ -189,17 +155,18 @@ class Room:
         if self.ended:
             return
         now = self._catch_up()
-        message = _parse(text)
-        if self._cut_off:
-            self.log.write(now, "lost", bytes=len(text.encode()), epoch=epoch)
+        size = len(text.encode())
+        if self._signalling.lost:
+            self.log.write(now, "lost", bytes=size, epoch=epoch)
             return
-        reason = self._refusal(text, message)
-        if reason is not None:
-            self.log.write(now, "refused", reason=reason, bytes=len(text.encode()), epoch=epoch)
-            member.outbox.post({"op": "refused", "id": number, "reason": reason})
+        try:
+            message = self._signalling.take(text)
+        except Refused as refusal:
+            self.log.write(now, "refused", reason=str(refusal), bytes=size, epoch=epoch)
+            member.outbox.post({"op": "refused", "id": number, "reason": str(refusal)})
             return
         member.outbox.post({"op": "sent", "id": number})
-        self._deliver(message, member.participant_id)
+        self._signalling.deliver(message, member.participant_id)
         self._understand(now, member.participant_id, message, epoch, silence)
         self.rearm()
 
@@ -322,13 +289,11 @@ class Room:
 
     def _lose_link(self, at: int) -> None:
         """Interrupt the signalling: no app message passes until it is restored."""
-        self._cut_off = True
-        self._post_to_all({"op": "interrupted"})
+        self._signalling.interrupt()
         self.agenda.add(at + self._faults.link_lost_ms * MS, self._restore_link)
 
     def _restore_link(self, _: int) -> None:
-        self._cut_off = False
-        self._post_to_all({"op": "restored"})
+        self._signalling.restore()
 
     # --- messages
 
@@ -353,38 +318,3 @@ class Room:
                 self._avatar.say(now, echo)
             case AudioEcho() as echo:
                 self._avatar.hear(now, echo, epoch=epoch, silence=silence)
-
-    def _deliver(self, message: Any, sender: str) -> None:
-        """A message to everybody but its sender."""
-        if self._cut_off or all(sender == member for member in self._members):
-            return
-        as_text = self._faults.messages_as is MessagesAs.STRING
-        body = msgspec.json.encode(message).decode() if as_text else message
-        self._post_to_all({"op": "message", "from": sender, "message": body}, but=sender)
-
-    def _post_to_all(self, operation: dict[str, Any], but: str | None = None) -> None:
-        for member in self._members.values():
-            if member.participant_id != but:
-                member.outbox.post(operation)
-
-    def _refusal(self, text: str, message: Any) -> str | None:
-        """Why the room does not take this message, if it does not."""
-        self._messages += 1
-        if self._faults.strict_bytes and len(text.encode()) > MAX_MESSAGE_BYTES:
-            return f"the message is larger than {MAX_MESSAGE_BYTES} bytes"
-        if message is msgspec.UNSET:
-            return "the message is not JSON"
-        if self._messages == self._faults.refuse_nth or (
-            self._faults.refuse_probability
-            and self._dice.random() < self._faults.refuse_probability
-        ):
-            return "the room failed to send it"
-        return None
-
-
-def _parse(text: str) -> Any:
-    """The JSON value in ``text``, or ``msgspec.UNSET``."""
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return msgspec.UNSET
