@@ -32,8 +32,11 @@ async def speak(room: str, seconds: int) -> None:
     times = np.arange(RATE * (seconds + 10)) / RATE
     noise = np.random.default_rng(1).normal(0, 3000, len(times))
     pcm = (noise * (1 + np.sin(times * 12))).astype("<i2").tobytes()
-    async with connect(f"{room}/link?name=bench", compression=None) as link:
-        reader = asyncio.create_task(read(link), name="reader")
+    async with (
+        connect(f"{room}/link?name=bench", compression=None) as link,
+        asyncio.TaskGroup() as group,
+    ):
+        group.create_task(read(link), name="reader")
         begun = time.monotonic()
         for number in range(len(pcm) // (2 * STEP)):
             audio = base64.b64encode(pcm[number * 2 * STEP : (number + 1) * 2 * STEP]).decode()
@@ -43,7 +46,6 @@ async def speak(room: str, seconds: int) -> None:
             operation = {"op": "message", "id": number, "message": json.dumps(message)}
             await link.send(json.dumps(operation))
             await asyncio.sleep(max(0, begun + number * 0.2 - 1 - time.monotonic()))
-        await reader
 
 
 async def read(link: ClientConnection) -> None:

@@ -49,7 +49,7 @@ class RoomPages:
     def __init__(self, conversations: Conversations) -> None:
         """Show the rooms of these conversations."""
         self._conversations = conversations
-        self._faces: dict[int, Face] = {}
+        self._faces: dict[int, asyncio.Task[Face]] = {}
 
     async def page(self, request: Request) -> Response:
         """The room as a person sees it; the page asks for more only once somebody joins."""
@@ -120,12 +120,12 @@ class RoomPages:
         return conversation
 
     async def _face(self, width: int, height: int) -> Face:
-        """The face of this size, painted when it is first wanted, beside the loop."""
-        face = self._faces.get(width)
-        if face is None:
-            face = await asyncio.to_thread(Face, width, height)
-            self._faces[width] = face
-        return face
+        """The face of this size, painted once, when it is first wanted, beside the loop."""
+        painting = self._faces.get(width)
+        if painting is None:
+            painting = asyncio.create_task(asyncio.to_thread(Face, width, height), name="paint")
+            self._faces[width] = painting
+        return await asyncio.shield(painting)  # others may wait for it, too
 
     def _find(self, request: HTTPConnection) -> Conversation | None:
         return self._conversations.get(request.path_params["conversation_id"])

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,3 +110,13 @@ def test_the_picture_has_one_of_two_sizes() -> None:
     """The small one unless the large one is asked for."""
     assert (640, 360) == Faults().picture.pixels
     assert (1280, 720) == parse_faults({"picture": "1280x720"}).picture.pixels
+
+
+def test_the_readme_names_faults_that_exist() -> None:
+    """Every row of its table can be put as it stands."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\{.*\})` \|", readme, re.MULTILINE)
+
+    assert len(rows) > 5
+    for row in rows:
+        assert Faults() != parse_faults(json.loads(row))
