@@ -1,0 +1,89 @@
+"""The avatar's picture and sound, and who wants what of it.
+
+What is wanted travels towards the room as ``Wants``, what there is comes back as ``Picture`` and
+``Sound``. Two viewers whose choices are equal share every picture: it is encoded once.
+
+Capture times are Unix microseconds on one clock for picture and sound: when the picture is shown,
+when a piece's first sample sounds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class PictureCodec(StrEnum):
+    """How a picture is written down."""
+
+    JPEG = "jpeg"
+    """JFIF: full range BT.601."""
+    I420 = "i420"
+    """The planes Y, U, V without padding, as the room has them: BT.601, luma from 16 to 235."""
+    RGB = "rgb"
+    """Three bytes a pixel, row by row without padding, 0 to 255."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureChoice:
+    """The pictures that a viewer wants. Equal choices are encoded once."""
+
+    codec: PictureCodec
+    max_fps: int
+    """Pictures a second, at most."""
+    max_width: int
+    """Pixels; wider pictures are made smaller, in proportion."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wants:
+    """All that the viewers of one session want of its room."""
+
+    pictures: frozenset[PictureChoice] = frozenset()
+    sound: bool = False
+    """The replica's."""
+    people: bool = False
+    """The sound of the people in the room, ourselves left out."""
+
+    def __bool__(self) -> bool:
+        """Whether anything is wanted."""
+        return bool(self.pictures) or self.sound or self.people
+
+
+@dataclass(frozen=True, slots=True)
+class RawPicture:
+    """A picture as it comes from the room."""
+
+    width: int
+    height: int
+    i420: bytes | memoryview
+    """As ``PictureCodec.I420``; a chroma plane is half as wide and high, rounded up."""
+    captured_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An encoded picture, for all who made this choice."""
+
+    choice: PictureChoice
+    width: int
+    height: int
+    data: bytes
+    captured_us: int
+    skipped: int = 0
+    """How many pictures of this choice were due just before it and were not encoded in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A piece of sound, mono s16le, usually 20 ms."""
+
+    pcm: bytes
+    sample_rate: int
+    captured_us: int
+    participant_id: str | None = None
+    """Whose it is; None: the replica's."""
+
+
+Media = Picture | Sound
+"""What a room gives to those who watch."""
