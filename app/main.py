@@ -30,7 +30,7 @@ from app.runtime.journal import Journal
 from app.runtime.metrics import Metrics
 from app.runtime.registry import Registry
 from app.runtime.resources import Resources, RoomFactory
-from app.runtime.room import ReportFact, Room
+from app.runtime.room import ReportFact, ReportMedia, Room
 from app.runtime.room_remote import RemoteRoom
 from app.runtime.room_sandbox import SandboxRoom
 from app.runtime.tasks import Tasks
@@ -156,7 +156,11 @@ def _room_factory(settings: Settings, clock: Clock, workers: Workers) -> RoomFac
         )
 
     def make_room(
-        conversation: ConversationCreated, path: AudioPathName, report: ReportFact, tasks: Tasks
+        conversation: ConversationCreated,
+        path: AudioPathName,
+        report: ReportFact,
+        _show: ReportMedia,
+        tasks: Tasks,
     ) -> Room:
         url, token = conversation.conversation_url, conversation.meeting_token
         if settings.room_kind is RoomKind.SANDBOX:

@@ -9,12 +9,13 @@ from typing import Any
 
 from app.core import events as e
 from app.core import tavus
+from app.core.media import Media
 from app.core.spec import SessionSpec
 from app.errors import BridgeError, Internal, RoomFailed, SessionNotReady
 from app.runtime.clock import NS_PER_S, deadline
 from app.runtime.journal import Claim
 from app.runtime.resources import Resources
-from app.runtime.room import ReportFact, Room
+from app.runtime.room import ReportFact, ReportMedia, Room
 from app.runtime.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -95,8 +96,12 @@ class Conversation:
             answer = e.ConversationRefused(Internal())
         self._report(answer)
 
-    def join(self, report: ReportFact, tasks: Tasks) -> Coroutine[Any, Any, None]:
-        """Enter the room, the first time or again; ``report`` is told what happens there.
+    def join(
+        self, report: ReportFact, show: ReportMedia, tasks: Tasks
+    ) -> Coroutine[Any, Any, None]:
+        """Enter the room, the first time or again.
+
+        ``report`` is told what happens there, ``show`` gets what is to be seen and heard.
 
         From this call on nothing is heard of an older room: that place we have no more.
         """
@@ -108,10 +113,14 @@ class Conversation:
             if generation == self._generation:
                 report(fact)
 
+        def show_of_this(media: Media) -> None:
+            if generation == self._generation:
+                show(media)
+
         if self.room is not None:
             tasks.spawn(f"{self._name} leave the lost room", self.room.leave())
         path = self._spec.audio_path
-        self.room = self._res.make_room(self.created, path, report_of_this, tasks)
+        self.room = self._res.make_room(self.created, path, report_of_this, show_of_this, tasks)
         return self.room.join()
 
     async def interact(

@@ -14,6 +14,7 @@ from app.runtime.clock import NS_PER_S
 from app.runtime.conversation import Answer, Conversation
 from app.runtime.journal import Claim
 from app.runtime.resources import Resources
+from app.runtime.room import ReportMedia
 from app.runtime.successor import Successor
 from app.runtime.tasks import Tasks
 
@@ -36,15 +37,20 @@ class Conversations:
         tasks: Tasks,
         report: Report,
         report_of_room: RoomReport,
+        show: ReportMedia,
         claim: Claim | None,
     ) -> None:
-        """Begin with one that Tavus knows nothing of; the session's time runs from now on."""
+        """Begin with one that Tavus knows nothing of; the session's time runs from now on.
+
+        ``show`` gets what is to be seen and heard in a room that is watched.
+        """
         self._session_id = session_id
         self._spec = spec
         self._res = res
         self._tasks = tasks
         self._report = report
         self._report_of_room = report_of_room
+        self._show = show
         self._ends_by = res.clock.now() + int(session_s(spec) * NS_PER_S)
         self._leaving: set[asyncio.Task[None]] = set()
         self._made = 1
@@ -131,7 +137,7 @@ class Conversations:
         def report(fact: e.RoomFact) -> None:
             self._report_of_room(conversation, fact)
 
-        self._spawn("join", conversation.join(report, self._tasks))
+        self._spawn("join", conversation.join(report, self._show, self._tasks))
 
     def _drop(self, conversation: Conversation, after_ns: int = 0) -> None:
         conversation.dropped = True

@@ -12,12 +12,12 @@ from app.runtime.bills import Bills
 from app.runtime.clock import Clock
 from app.runtime.journal import Journal
 from app.runtime.metrics import Metrics
-from app.runtime.room import ReportFact, Room
+from app.runtime.room import ReportFact, ReportMedia, Room
 from app.runtime.tasks import Tasks
 from app.settings import Settings
 
-RoomFactory = Callable[[ConversationCreated, AudioPathName, ReportFact, Tasks], Room]
-"""Makes the room of a conversation; facts go to the given function, tasks live with the session."""
+RoomFactory = Callable[[ConversationCreated, AudioPathName, ReportFact, ReportMedia, Tasks], Room]
+"""Makes the room of a conversation; what it reports goes to these, tasks live with the session."""
 
 
 @dataclass(frozen=True, slots=True)

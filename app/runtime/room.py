@@ -2,7 +2,8 @@
 
 A room speaks 24 kHz mono s16le. It reports facts (``app.core.events.RoomFact``) to the function
 it was built with, always on the event loop and never from inside one of these calls. Nothing is
-reported after ``leave`` has returned.
+reported after ``leave`` has returned. Picture and sound take a way of their own, in the same
+manner: to the ``ReportMedia`` that the room was built with, and only while they are wanted.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 from app.core.events import RoomFact
+from app.core.media import Media, Wants
 from app.core.pcm import Chunk
 
 ReportFact = Callable[[RoomFact], None]
+
+ReportMedia = Callable[[Media], None]
+"""Takes pictures and sound; whoever gives them does not wait, so it must not either."""
 
 
 class Room(Protocol):
@@ -55,6 +60,14 @@ class Room(Protocol):
         Every ``write_audio`` and audio ``send_message`` that still waits is abandoned. Returns
         the track samples (padding included) really handed to the device since joining.
         Raises TimeoutError after 250 ms without the sink's answer.
+        """
+        ...
+
+    def watch(self, wants: Wants) -> None:
+        """Give these pictures and this sound from now on, in place of what was wanted before.
+
+        Can be called at any time, before ``join`` too; nothing is fetched, decoded or encoded that
+        is not wanted. What the room cannot give does not come.
         """
         ...
 

@@ -15,6 +15,7 @@ import msgspec
 from app import errors
 from app.core import events as e
 from app.core import room_link as link
+from app.core.media import Wants
 from app.core.pcm import Chunk
 from app.runtime.clock import NS_PER_S, Clock, deadline
 from app.runtime.credits import Credits, Frames
@@ -155,6 +156,9 @@ class RemoteRoom:
         worker.send(link.Clear(self._number, epoch))
         async with deadline(self._clock, end):
             return await asyncio.shield(answer)
+
+    def watch(self, wants: Wants) -> None:
+        """Give nothing: a worker has no pictures and no sound to give."""
 
     async def ping(self) -> None:
         """Raise ``RoomFailed`` (of ``app.errors``) when the worker is dead."""

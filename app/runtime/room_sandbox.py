@@ -31,6 +31,7 @@ from app.core.events import (
     RoomFailed,
     RoomJoined,
 )
+from app.core.media import Wants
 from app.core.pcm import Chunk
 from app.runtime.clock import NS_PER_S, Clock, Handle
 from app.runtime.credits import Credits, Frames
@@ -177,6 +178,9 @@ class SandboxRoom:
                 self._connection, msgspec.json.encode({"op": "clear", "epoch": epoch}).decode()
             )
             return await answer
+
+    def watch(self, wants: Wants) -> None:
+        """Give nothing yet."""
 
     async def ping(self) -> None:
         """Raise ``RoomFailed`` (of ``app.errors``) when the link to the room is dead."""

@@ -17,6 +17,7 @@ from app.core import commands as c
 from app.core import events as e
 from app.core import wire_out as out
 from app.core.audience import Audience
+from app.core.media import Media
 from app.core.occupants import Occupants
 from app.core.roles import Role
 from app.core.session import Fact, Session
@@ -88,7 +89,14 @@ class Runner:
         self._refusal: BridgeError | None = None
         self._tasks = Tasks(self._on_bug)
         self._conversations = Conversations(
-            session_id, spec, res, self._tasks, self._on_report, self._on_room_fact, claim
+            session_id,
+            spec,
+            res,
+            self._tasks,
+            self._on_report,
+            self._on_room_fact,
+            self._on_media,
+            claim,
         )
         self._occupants = Occupants()
         self.speaker = Speaker(
@@ -364,6 +372,9 @@ class Runner:
                 assert conversation.room is not None  # it reports this
                 self.speaker.enter(conversation.room, conversation.conversation_id)
             self._room_facts.take(fact)
+
+    def _on_media(self, media: Media) -> None:
+        """Nobody watches yet."""
 
     # --- tasks and bugs
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from app import errors
 from app.core import events as e
+from app.core.media import Wants
 from app.core.pcm import SAMPLE_BYTES, Chunk, samples_to_ns
 from app.runtime.clock import Clock
-from app.runtime.room import ReportFact
+from app.runtime.room import ReportFact, ReportMedia
 
 REPLICA = e.Participant("p-replica", "tavus-replica-r1", "Anna")
 ALICE = e.Participant("p-alice", "alice", "Alice")
@@ -61,6 +62,10 @@ class FakeRoom:
     """Track samples that the device got, padding included."""
     has_left: bool = False
     epoch: int = 0
+    show: ReportMedia = lambda _media: None
+    """Takes what is to be seen and heard."""
+    watched: list[Wants] = field(default_factory=list)
+    """What was wanted of it, in order."""
 
     def __post_init__(self) -> None:
         self._is_lost = False
@@ -128,6 +133,9 @@ class FakeRoom:
         if self.holds_clear is not None:
             await self.holds_clear.wait()
         return self.handed
+
+    def watch(self, wants: Wants) -> None:
+        self.watched.append(wants)
 
     async def ping(self) -> None:
         if self.has_left:

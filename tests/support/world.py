@@ -16,7 +16,7 @@ from app.runtime.bills import Bills
 from app.runtime.journal import Journal
 from app.runtime.metrics import Metrics
 from app.runtime.resources import Resources
-from app.runtime.room import ReportFact
+from app.runtime.room import ReportFact, ReportMedia
 from app.runtime.runner import Runner
 from app.runtime.tasks import Tasks
 from app.runtime.tavus_api import TavusApi
@@ -101,10 +101,11 @@ class World:
         _conversation: ConversationCreated,
         _path: AudioPathName,
         report: ReportFact,
+        show: ReportMedia,
         _tasks: Tasks,
     ) -> FakeRoom:
         """Be a ``RoomFactory``."""
-        room = FakeRoom(report, self.clock)
+        room = FakeRoom(report, self.clock, show=show)
         self.prepare(room)
         self.rooms.append(room)
         return room
