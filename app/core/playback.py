@@ -310,6 +310,14 @@ class Playback:
         self._speech.update(now)
         return samples_to_ms(sum(u.sent - u.played for u in self._utterances.line))
 
+    def spoken_at(self, at: int) -> tuple[int, int] | None:
+        """Number of the utterance that sounded at ``at``, lately, and how many ms of it before.
+
+        None when none did, as far as is known: an event that comes late changes the answer.
+        """
+        spoken = self._speech.spoken_at(at)
+        return None if spoken is None else (spoken[0].number, samples_to_ms(spoken[1]))
+
     def is_playing(self, now: int) -> bool:
         """Whether something sounds or is about to."""
         moving = self.released and not self.paused and self._playout.head() is not None

@@ -83,6 +83,10 @@ class Run:
     """A stretch ended without a ``duration``: ``heard`` is partly an estimate."""
     consumed: int = 0
     """Samples that the audio device consumed."""
+    _stretch: tuple[int, int, int] | None = None
+    """The last speaking stretch that ended: from when, until when, and ``heard`` before it."""
+    _passed: tuple[Utterance, Place] | None = None
+    """The utterance that was accounted for last."""
     _head: Playhead = field(default_factory=lambda: Playhead(PREBUFFER))
     _places: dict[Utterance, Place] = field(default_factory=dict)
     _first_at: int = 0
@@ -176,7 +180,9 @@ class Run:
 
     def forget(self, utterance: Utterance) -> None:
         """An utterance is accounted for."""
-        self._places.pop(utterance, None)
+        place = self._places.pop(utterance, None)
+        if place is not None:
+            self._passed = (utterance, place)
 
     def holds(self, utterance: Utterance) -> bool:
         """Whether the utterance is, at least in part, in this run."""
@@ -199,6 +205,8 @@ class Run:
 
     def stop(self, duration: int | None, now: int) -> None:
         """It fell silent; ``duration`` in samples, None when Tavus did not say."""
+        if self.speaking_since is not None:
+            self._stretch = (self.speaking_since, now, self.heard)
         if duration is not None:
             self.heard += duration
         else:
@@ -311,6 +319,32 @@ class Run:
     def _patience(self) -> int:
         """How long after the estimated end a stop event is waited for."""
         return HOLD_NS if self.stopped and self.ending else SETTLE_NS
+
+    def spoken_at(self, at: int) -> tuple[Utterance, int] | None:
+        """Which utterance sounded at ``at``, lately, and how many samples of it before that.
+
+        None: nothing of this run. As good as the best source: with the replica's events off by the
+        time that one takes to us.
+        """
+        position = self._sounding(at)
+        if position is None:
+            return None
+        passed = () if self._passed is None else (self._passed,)
+        for utterance, place in (*self._places.items(), *passed):
+            if place.start <= position < place.end:
+                return utterance, position - place.start
+        return None
+
+    def _sounding(self, at: int) -> int | None:
+        """The position at ``at``, None when the replica was silent then."""
+        if self.cut_at is not None and at >= self.cut_at:
+            return None
+        if self._stretch is not None and self._stretch[0] <= at < self._stretch[1]:
+            return self._stretch[2] + ns_to_samples(at - self._stretch[0])
+        if self.started and (self.speaking_since is None or at < self.speaking_since):
+            return None
+        position = self.position(at)
+        return position if 0 < position < self.total else None
 
     def spread(self, now: int) -> None:
         """Move every utterance's position to ``now``."""

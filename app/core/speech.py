@@ -38,6 +38,8 @@ class Speech:
         self._last = ("", 0)
         self._ids_are_ours: bool | None = None
         self._runs: deque[Run] = deque()
+        self._over: Run | None = None
+        """The last one that was let go of."""
         self._track_handed = 0
         self._track_before = 0
         """Of them, in rooms before this one."""
@@ -237,6 +239,15 @@ class Speech:
             run.spread(now)
         for run in over:
             self._runs.remove(run)
+            self._over = run
+
+    def spoken_at(self, at: int) -> tuple[Utterance, int] | None:
+        """Which utterance sounded at ``at``, lately, and how many samples of it before that."""
+        for run in (*reversed(self._runs), self._over):
+            spoken = None if run is None else run.spoken_at(at)
+            if spoken is not None:
+                return spoken
+        return None
 
     def run_of(self, utterance: Utterance) -> Run | None:
         """The run that holds the utterance, None when nothing more will be learned about it."""
