@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from collections.abc import Iterator
@@ -14,16 +15,18 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode
 
+from app.api.writer import OUTLET
 from app.settings import Settings
-
-ABORT = "avatar_bridge.abort"
-"""In a WebSocket scope's ``extensions``: a function that drops the connection at once."""
 
 MAX_MESSAGE_BYTES = 2_097_152
 """The longest WebSocket message taken; a longer one closes with 1009."""
 
 PING_S = 20.0
 """Between two WebSocket pings, and the longest wait for a pong."""
+
+_UNSENT_BYTES = 65_536
+"""What the kernel takes of one connection before the network does: with more, the newest picture
+would wait behind older ones there."""
 
 _UNACKED_MS = 20_000
 """How long the kernel keeps a connection whose peer takes nothing; the same as for a pong."""
@@ -85,9 +88,28 @@ class EdgeWebSocket(WebSocketsSansIOProtocol):
             self.handshake_complete = True
 
     async def run_asgi(self) -> None:
-        """Hand the application the means to drop a peer that does not read."""
-        self.scope["extensions"][ABORT] = self.transport.abort  # type: ignore[assignment]
+        """Hand the application the way out: how full it is, and how to drop a peer."""
+        # Writing counts as paused while anything is left that the kernel did not take.
+        self.transport.set_write_buffer_limits(high=0)
+        self.scope["extensions"][OUTLET] = _Outlet(self.transport, self.writable)  # type: ignore[assignment]
         await super().run_asgi()
+
+
+class _Outlet:
+    """One connection's ``Outlet``."""
+
+    def __init__(self, transport: asyncio.Transport, writable: asyncio.Event) -> None:
+        self._transport = transport
+        self._writable = writable
+
+    def waiting(self) -> int:
+        return self._transport.get_write_buffer_size()
+
+    async def drained(self) -> None:
+        await self._writable.wait()
+
+    def abort(self) -> None:
+        self._transport.abort()
 
 
 class EdgeServer(uvicorn.Server):
@@ -138,5 +160,7 @@ def listen(host: str, port: int) -> socket.socket:
     listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux only; accepted connections inherit it
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKED_MS)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # Linux and macOS
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
     listener.setblocking(False)
     return listener

@@ -17,7 +17,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from app.edge import ABORT, MAX_MESSAGE_BYTES, edge_server, listen
+from app.api.writer import OUTLET, Outlet
+from app.edge import MAX_MESSAGE_BYTES, edge_server, listen
 from tests.support.edge import serving, settings_with
 
 SETTINGS = settings_with()
@@ -88,7 +89,10 @@ async def test_peer_that_never_reads_can_be_dropped() -> None:
                     await ws.send_bytes(bytes(1 << 20))
         except TimeoutError:
             stuck.set()
-        ws.scope["extensions"][ABORT]()
+        outlet = ws.scope["extensions"][OUTLET]
+        assert outlet.waiting() > 0
+        outlet.abort()
+        await outlet.drained()
         with pytest.raises(WebSocketDisconnect):
             await ws.send_bytes(b"gone")
         dropped.set()
@@ -99,6 +103,34 @@ async def test_peer_that_never_reads_can_be_dropped() -> None:
         await dropped.wait()
         client.transport.abort()
         await client.wait_closed()
+
+
+async def test_drained_waits_for_the_reader() -> None:
+    """Drained means that nothing waits in this process any more: only a reader brings it about."""
+    sent, stuck, left = 0, asyncio.Event(), -1
+
+    async def push(ws: WebSocket) -> None:
+        nonlocal left, sent
+        outlet: Outlet = ws.scope["extensions"][OUTLET]
+        try:
+            while True:
+                sent += 1
+                await ws.send_bytes(bytes(1 << 20))
+                async with asyncio.timeout(0.2):
+                    await outlet.drained()
+        except TimeoutError:
+            stuck.set()
+        await outlet.drained()
+        left = outlet.waiting()
+        await ws.close()
+
+    async with serving(websocket_app(push), SETTINGS) as port:
+        client = await connect(f"ws://127.0.0.1:{port}", proxy=None, max_queue=1)
+        await stuck.wait()
+        got = [len(message) async for message in client]
+
+    assert [1 << 20] * sent == got
+    assert 0 == left
 
 
 @pytest.mark.parametrize(

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
-from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, WebSocket
 
 from app.api.credentials import Caller, Credentials, demand, turn_away
+from app.api.writer import Writer
 from app.core import wire_in
 from app.core.roles import Role
 from app.core.tokens import Grant
 from app.core.wire_out import PROTOCOL
 from app.errors import BadMessage, BridgeError, Draining
 from app.runtime.bus import TOO_SLOW
-from app.runtime.clock import NS_PER_S, deadline
 from app.runtime.connection import Connection, Wishes
 from app.runtime.issuer import Issuer
 from app.runtime.metrics import Metrics
@@ -26,17 +25,12 @@ from app.settings import Settings
 
 log = logging.getLogger(__name__)
 
-SEND_NS = 10 * NS_PER_S
-"""A peer that takes nothing for this long is dropped; the contract's number."""
-
 LOST = 1006
 """What the server reports for a connection that went without a close frame."""
 
 BUG = 1011
 """How a connection is closed that a bug of ours has ended."""
 
-ABORT = "avatar_bridge.abort"
-"""The scope extension of ``app.edge`` that drops a connection at once."""
 
 MAX_DIGITS = 12
 """Of a number in the address; far more than any that means something."""
@@ -68,7 +62,7 @@ async def stream(socket: WebSocket, session_id: str) -> None:
         code = await _serve(socket, connection)
     except Exception:
         log.exception("a stream of session %s died", session_id)
-        await _close(socket, connection, BUG)
+        await Writer(socket, connection.clock).close(BUG)
     finally:
         connection.detach(clean=code not in {LOST, TOO_SLOW})
         metrics.stream_closed()
@@ -140,7 +134,8 @@ async def _serve(socket: WebSocket, connection: Connection) -> int:
     The server tells the reader of the end, also of one that the writer brought about.
     """
     async with asyncio.TaskGroup() as group:
-        writer = group.create_task(_write(socket, connection), name="stream writer")
+        writing = Writer(socket, connection.clock).run(connection.subscription)
+        writer = group.create_task(writing, name="stream writer")
         progress = group.create_task(connection.progress(), name="stream progress")
         code = await _read(socket, connection)
         writer.cancel()
@@ -159,37 +154,3 @@ async def _read(socket: WebSocket, connection: Connection) -> int:
             await connection.binary(data)
         else:
             await connection.text(message["text"])
-
-
-async def _write(socket: WebSocket, connection: Connection) -> None:
-    """Send what there is to tell, then close; a peer that takes nothing is dropped."""
-    subscription = connection.subscription
-    try:
-        while (text := await subscription.take()) is not None:
-            async with deadline(connection.clock, connection.clock.now() + SEND_NS):
-                await socket.send_text(text)
-    except TimeoutError:
-        _abort(socket)
-    except WebSocketDisconnect:  # the reader is told, too
-        pass
-    else:
-        await _close(socket, connection, subscription.close_code or 1000)
-
-
-async def _close(socket: WebSocket, connection: Connection, code: int) -> None:
-    """Close with ``code``, or drop who does not even take that."""
-    try:
-        async with deadline(connection.clock, connection.clock.now() + SEND_NS):
-            await socket.close(code)
-    except TimeoutError:
-        _abort(socket)
-    except (WebSocketDisconnect, RuntimeError):  # starlette's word for one that is closed already
-        pass
-
-
-def _abort(socket: WebSocket) -> None:
-    """Drop the connection without waiting for what it does not read."""
-    extensions = cast("dict[str, Any]", socket.scope.get("extensions") or {})
-    abort = cast("Callable[[], None] | None", extensions.get(ABORT))
-    if abort is not None:
-        abort()

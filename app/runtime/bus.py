@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from app.core import wire_out as out
 from app.runtime.clock import Clock
@@ -41,6 +42,8 @@ class Subscription:
         """When something was taken last, or began to wait."""
         self.close_code: int | None = None
         """Set once nothing more will be said."""
+        self.media: Callable[[], bytes | None] = lambda: None
+        """Where to look for a frame when no message waits: media wait elsewhere."""
 
     def tell(self, message: out.ServerMessage) -> None:
         """Say something to this connection alone."""
@@ -69,11 +72,20 @@ class Subscription:
             self.close_code = code
             self._wake.set()
 
-    async def take(self) -> str | None:
-        """Wait for the next message; None once all is said and the connection is to be closed."""
+    def wake(self) -> None:
+        """Look for a frame."""
+        self._wake.set()
+
+    async def take(self) -> str | bytes | None:
+        """Wait for the next message, or for a frame while no message waits.
+
+        None once all is said and the connection is to be closed.
+        """
         while not self._waiting:
             if self.close_code is not None:
                 return None
+            if (frame := self.media()) is not None:
+                return frame
             self._wake.clear()
             await self._wake.wait()
         self._moved_at = self._clock.now()

@@ -11,7 +11,6 @@ from httpx_ws import WebSocketDisconnect, WebSocketUpgradeError
 from starlette.types import Message
 
 from app import edge
-from app.api import stream as module
 from app.core.roles import Role
 from app.core.tokens import MAX_SPENT
 from app.core.wire_out import PROTOCOL
@@ -559,7 +558,6 @@ async def test_shutdown_tells_every_client(world: World) -> None:
 
 
 def test_edge_and_stream_mean_the_same() -> None:
-    """The edge hands in its abort under the name that is looked for here, and the same limits."""
-    assert edge.ABORT == module.ABORT
+    """The edge has the limits that are told here."""
     assert edge.MAX_MESSAGE_BYTES == MAX_MESSAGE_BYTES
     assert edge.PING_S * 1000 == HEARTBEAT_MS

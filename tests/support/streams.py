@@ -13,7 +13,7 @@ from httpx_ws import AsyncWebSocketSession, WebSocketDisconnect, aconnect_ws
 from httpx_ws.transport import ASGIWebSocketTransport
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.stream import ABORT
+from app.api.writer import OUTLET
 from app.main import create_app
 from app.runtime.runner import Runner
 from tests.support.asyncapi import check_server_message
@@ -127,11 +127,13 @@ class RawSocket:
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 80),
             "subprotocols": [],
-            "extensions": {"websocket.http.response": {}, ABORT: self._abort},
+            "extensions": {"websocket.http.response": {}, OUTLET: self},
         }
         self.outbox: list[Message] = []
         self.writable = asyncio.Event()
         self.writable.set()
+        self.left = 1
+        """Bytes that wait while it is not writable."""
         self.aborted = False
         self.is_lost = False
         self.on_send: Callable[[Message], None] = lambda _message: None
@@ -161,9 +163,19 @@ class RawSocket:
         """How the application closed it."""
         return next((m["code"] for m in self.outbox if m["type"] == "websocket.close"), None)
 
-    def _abort(self) -> None:
+    # --- Outlet
+
+    def waiting(self) -> int:
+        return 0 if self.writable.is_set() else self.left
+
+    async def drained(self) -> None:
+        await self.writable.wait()
+
+    def abort(self) -> None:
         self.aborted = True
         self.end(1006)
+
+    # --- ASGI
 
     async def _receive(self) -> Message:
         return await self._inbox.get()

@@ -1,0 +1,116 @@
+"""The sending half of a stream: messages first, frames while none waits, then the close.
+
+Nothing is chosen before the connection can take it: what was sent must have left this process. So a
+frame is the newest at the moment it goes out, and an event waits for no more than one frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol, cast
+
+from fastapi import WebSocket, WebSocketDisconnect
+
+from app.runtime.bus import Subscription
+from app.runtime.clock import NS_PER_S, Clock, Handle
+
+SEND_NS = 10 * NS_PER_S
+"""A peer that takes nothing for this long is dropped; the contract's number."""
+
+OUTLET = "avatar_bridge.outlet"
+"""In a WebSocket scope's ``extensions``: the connection's ``Outlet``."""
+
+
+class Outlet(Protocol):
+    """What a server knows about the way out of a connection, and ASGI does not tell."""
+
+    def waiting(self) -> int:
+        """Bytes sent that are still in this process."""
+        ...
+
+    async def drained(self) -> None:
+        """Return when none are, or when the connection is lost."""
+        ...
+
+    def abort(self) -> None:
+        """Drop the connection without waiting for what its peer does not read."""
+        ...
+
+
+class Unknown:
+    """The ``Outlet`` of a server that has none."""
+
+    def waiting(self) -> int:
+        """Say none."""
+        return 0
+
+    async def drained(self) -> None:
+        """Believe it."""
+
+    def abort(self) -> None:
+        """Leave it to the server."""
+
+
+class Writer:
+    """Sends to one client."""
+
+    def __init__(self, socket: WebSocket, clock: Clock) -> None:
+        """Send through an accepted ``socket``."""
+        self._socket = socket
+        self._clock = clock
+        extensions = socket.scope.get("extensions") or {}
+        self._outlet = cast("Outlet", extensions.get(OUTLET) or Unknown())
+
+    async def run(self, subscription: Subscription) -> None:
+        """Send until all is said, then close; a peer that takes nothing is dropped."""
+        try:
+            while (item := await subscription.take()) is not None:
+                async with self._patience():
+                    if isinstance(item, str):
+                        await self._socket.send_text(item)
+                    else:
+                        await self._socket.send_bytes(item)
+                    await self._outlet.drained()
+        except TimeoutError:
+            self._outlet.abort()
+        except WebSocketDisconnect:  # the reader is told, too
+            pass
+        else:
+            await self.close(subscription.close_code or 1000)
+
+    async def close(self, code: int) -> None:
+        """Close with ``code``, or drop who does not even take that."""
+        try:
+            async with self._patience():
+                await self._socket.close(code)
+        except TimeoutError:
+            self._outlet.abort()
+        except (WebSocketDisconnect, RuntimeError):  # starlette's word for one closed already
+            pass
+
+    @asynccontextmanager
+    async def _patience(self) -> AsyncIterator[None]:
+        """Raise TimeoutError when the peer has taken nothing for ``SEND_NS``.
+
+        One that takes a large frame slowly is no such peer.
+        """
+        loop, clock = asyncio.get_running_loop(), self._clock
+        left = self._outlet.waiting()
+        alarm: Handle
+        async with asyncio.timeout(None) as limit:
+
+            def look() -> None:
+                nonlocal alarm, left
+                before, left = left, self._outlet.waiting()
+                if left < before:
+                    alarm = clock.call_at(clock.now() + SEND_NS, look)
+                else:
+                    limit.reschedule(loop.time())
+
+            alarm = clock.call_at(clock.now() + SEND_NS, look)
+            try:
+                yield
+            finally:
+                alarm.cancel()
