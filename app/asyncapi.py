@@ -42,7 +42,7 @@ _STREAM_ERRORS = (
 
 _CHANNEL_DESCRIPTION = """\
 One session's WebSocket. Text messages are JSON objects with a `type`; binary messages from the
-client are audio.
+client are audio, those from the service frames: pictures and sound, for who subscribes to them.
 
 The shortest client connects and sends binary PCM: the query says its format, the utterance opens by
 itself and closes when no more audio comes for a while.
@@ -111,6 +111,33 @@ _AUDIO = {
     "payload": {"type": "string", "format": "binary"},
 }
 
+_FRAME = {
+    "name": "frame",
+    "title": "Frame",
+    "summary": "A picture or a piece of sound, after `frames.subscribe`.",
+    "description": """\
+A 28-byte header in network byte order, then the payload.
+
+| offset | field |
+|---|---|
+| 0 | u8 version = 1 |
+| 1 | u8 kind: 1 video, 2 the avatar's sound, 3 a human participant's sound |
+| 2 | u8 codec: video 1 JPEG, 2 I420, 3 RGB24; sound 1 s16le mono |
+| 3 | u8 flags: bit 0 = frames were left out just before this one |
+| 4 | u32 seq, per kind and connection; every frame counts, those left out too |
+| 8 | u64 capture time, Unix µs, one clock for all kinds |
+| 16 | u32 utterance number, 0 when none sounds; kind 3: the participant's number |
+| 20 | u32 offset in that utterance, ms; 0xFFFFFFFF = unknown |
+| 24 | video: u16 width, u16 height; sound: u32 sample rate |
+
+I420 is Y, U, V without padding, BT.601 with luma from 16 to 235; JPEG and RGB use the full range.
+A connection that reads slowly gets the newest picture and sound not older than 500 ms; text
+messages go before frames.
+""",
+    "contentType": "application/octet-stream",
+    "payload": {"type": "string", "format": "binary"},
+}
+
 _STAMP = {
     "ts_ms": {"type": "integer", "minimum": 0, "description": "When it was sent, Unix time."},
     "seq": {
@@ -129,11 +156,13 @@ def document() -> dict[str, Any]:
     from_server: dict[type[msgspec.Struct], Any] = {
         type(each): _stamped(each) for each in examples.SERVER
     }
-    kinds = from_client | from_server
-    messages = {"Audio": _AUDIO} | {
-        kind.__name__: _message(kind, example) for kind, example in kinds.items()
+    messages = {
+        "Audio": _AUDIO,
+        **{kind.__name__: _message(kind, example) for kind, example in from_client.items()},
+        "Frame": _FRAME,
+        **{kind.__name__: _message(kind, example) for kind, example in from_server.items()},
     }
-    schemas = _schemas(list(kinds))
+    schemas = _schemas(list(from_client | from_server))
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -181,7 +210,7 @@ def document() -> dict[str, Any]:
                 "action": "send",
                 "channel": {"$ref": _STREAM},
                 "summary": "What the service sends and a client receives.",
-                "messages": _references(*(kind.__name__ for kind in from_server)),
+                "messages": _references("Frame", *(kind.__name__ for kind in from_server)),
             },
         },
         "components": {

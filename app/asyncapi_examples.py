@@ -31,6 +31,12 @@ CLIENT: tuple[wire_in.ClientMessage, ...] = (
     wire_in.Ping(ts=1_699_999_999_990),
     wire_in.Interrupt(reason="user_spoke", id="m-4"),
     wire_in.TavusSend(event_type="conversation.respond", properties={"text": "Who are you?"}),
+    wire_in.FramesSubscribe(
+        video=wire_in.VideoChoice(max_fps=15, max_width=640),
+        audio=wire_in.SoundChoice(sample_rate=48_000),
+        id="m-5",
+    ),
+    wire_in.FramesUnsubscribe(id="m-6"),
 )
 
 SERVER: tuple[wire_out.ServerMessage, ...] = (
@@ -114,6 +120,12 @@ SERVER: tuple[wire_out.ServerMessage, ...] = (
         }
     ),
     wire_out.Pong(ts=1_699_999_999_990),
+    wire_out.FramesSubscribed(
+        video=wire_in.VideoChoice(max_fps=15, max_width=640),
+        audio=wire_in.SoundChoice(sample_rate=48_000),
+        id="m-5",
+    ),
+    wire_out.FramesStats(sent=1_870, dropped=4, id="m-6"),
     wire_out.Error(
         code="utterance_id_in_use",
         message="This utterance id was used before",

@@ -25,6 +25,7 @@ from app.doctor.account import examine_account
 from app.errors import CannotStart
 from app.runtime.bills import Bills
 from app.runtime.clock import NS_PER_S, Clock, SystemClock
+from app.runtime.encoders import Encoders
 from app.runtime.issuer import Issuer
 from app.runtime.journal import Journal
 from app.runtime.metrics import Metrics
@@ -63,7 +64,8 @@ def create_app(
     clock = clock or SystemClock()
     metrics = Metrics()
     workers = _workers(settings, clock, metrics)
-    make_room = make_room or _room_factory(settings, clock, workers)
+    encoders = Encoders()
+    make_room = make_room or _room_factory(settings, clock, workers, encoders)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -92,6 +94,7 @@ def create_app(
                     await registry.close()
                     await bills.close()
                     await workers.close()
+                    encoders.close()
                     await own.close()
 
     app = FastAPIOffline(
@@ -148,7 +151,9 @@ def _workers(settings: Settings, clock: Clock, metrics: Metrics) -> Workers:
     )
 
 
-def _room_factory(settings: Settings, clock: Clock, workers: Workers) -> RoomFactory:
+def _room_factory(
+    settings: Settings, clock: Clock, workers: Workers, encoders: Encoders
+) -> RoomFactory:
     if settings.room_kind is RoomKind.DAILY and find_spec("daily") is None:
         raise CannotStart(
             "daily-python is not installed: it exists for Linux with glibc 2.28, macOS and "
@@ -159,12 +164,12 @@ def _room_factory(settings: Settings, clock: Clock, workers: Workers) -> RoomFac
         conversation: ConversationCreated,
         path: AudioPathName,
         report: ReportFact,
-        _show: ReportMedia,
+        show: ReportMedia,
         tasks: Tasks,
     ) -> Room:
         url, token = conversation.conversation_url, conversation.meeting_token
         if settings.room_kind is RoomKind.SANDBOX:
-            return SandboxRoom(url, token, BOT_NAME, report, clock, tasks)
+            return SandboxRoom(url, token, BOT_NAME, report, show, encoders, clock, tasks)
         is_track = path is AudioPathName.TRACK
         return RemoteRoom(url, token, BOT_NAME, report, clock, workers, is_track=is_track)
 

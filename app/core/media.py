@@ -1,7 +1,7 @@
 """The avatar's picture and sound, and who wants what of it.
 
-What is wanted travels towards the room as ``Wants``, what there is comes back as ``Picture`` and
-``Sound``. Two viewers whose choices are equal share every picture: it is encoded once.
+What viewers chose travels towards the room as ``Wants``, what there is comes back as ``Picture``
+and ``Sound``. Two viewers whose choices are equal share every picture: it is encoded once.
 
 Capture times are Unix microseconds on one clock for picture and sound: when the picture is shown,
 when a piece's first sample sounds.
@@ -9,6 +9,7 @@ when a piece's first sample sounds.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -36,6 +37,17 @@ class PictureChoice:
 
 
 @dataclass(frozen=True, slots=True)
+class Choices:
+    """All that one viewer wants."""
+
+    video: PictureChoice | None = None
+    audio: int | None = None
+    """The replica's sound, at so many Hertz."""
+    user_audio: int | None = None
+    """The sound of the people in the room, at so many Hertz."""
+
+
+@dataclass(frozen=True, slots=True)
 class Wants:
     """All that the viewers of one session want of its room."""
 
@@ -44,6 +56,16 @@ class Wants:
     """The replica's."""
     people: bool = False
     """The sound of the people in the room, ourselves left out."""
+
+    @classmethod
+    def of(cls, viewers: Iterable[Choices]) -> Wants:
+        """Add up what viewers want."""
+        choices = tuple(viewers)
+        return cls(
+            frozenset(each.video for each in choices if each.video is not None),
+            any(each.audio is not None for each in choices),
+            any(each.user_audio is not None for each in choices),
+        )
 
     def __bool__(self) -> bool:
         """Whether anything is wanted."""

@@ -76,3 +76,7 @@ class Occupants:
     def number(self, participant: e.Participant) -> int:
         """1, 2, ... in the order people first came; the same when one comes back."""
         return self._numbers[participant.participant_id]
+
+    def number_of(self, participant_id: str) -> int | None:
+        """The number of somebody who came, None for whom we do not know."""
+        return self._numbers.get(participant_id)

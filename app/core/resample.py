@@ -1,4 +1,4 @@
-"""Any rate to 24 kHz in float32, and the one rounding to 16 bits behind it.
+"""Any rate to 24 kHz, or another, in float32, and the one rounding to 16 bits behind it.
 
 Only float32 streams of soxr are used: they give the same bits as one call over the whole signal,
 however it is sliced, and exactly ``resampled_length`` samples (measured with soxr 1.1, all
@@ -34,14 +34,14 @@ def to_s16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
 
 
 class Resampler:
-    """One continuous signal from ``rate`` Hertz to 24 kHz; at 24 kHz it passes unchanged."""
+    """One continuous signal from ``rate`` Hertz to ``target``; an equal rate passes unchanged."""
 
-    def __init__(self, rate: int, quality: str) -> None:
+    def __init__(self, rate: int, quality: str, target: int = SAMPLE_RATE) -> None:
         """Make one. ``quality`` is soxr's name: QQ, LQ, MQ, HQ or VHQ."""
         self._stream = (
             None
-            if rate == SAMPLE_RATE
-            else soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality=quality)
+            if rate == target
+            else soxr.ResampleStream(rate, target, 1, dtype="float32", quality=quality)
         )
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, get_args
 import msgspec
 from msgspec import Meta, Struct
 
+from app.core.media import Choices, PictureChoice, PictureCodec
 from app.core.pcm import MAX_RATE, MIN_RATE, SAMPLE_RATE, AudioFormat, Encoding
 from app.errors import BadBase64, BadMessage, BridgeError, UnknownType, UnsupportedFormat
 
@@ -53,14 +54,45 @@ class Format(Struct, frozen=True):
         """
         if self.encoding not in _ENCODINGS:
             raise UnsupportedFormat(f"encoding must be one of {', '.join(Encoding)}")
-        if not MIN_RATE <= self.sample_rate <= MAX_RATE:
-            raise UnsupportedFormat(f"sample_rate must be from {MIN_RATE} to {MAX_RATE}")
+        _check_rate(self.sample_rate)
         if self.channels not in _CHANNELS:
             raise UnsupportedFormat("channels must be 1 or 2")
 
     def audio_format(self) -> AudioFormat:
         """Return the same as the audio path takes it."""
         return AudioFormat(Encoding(self.encoding), self.sample_rate, self.channels)
+
+
+class VideoChoice(Struct, frozen=True):
+    """The pictures that a viewer wants."""
+
+    codec: Annotated[str, Meta(extra_json_schema={"enum": list(PictureCodec)})] = PictureCodec.JPEG
+    max_fps: Annotated[int, Meta(ge=1, le=60)] = 25
+    """Pictures a second, at most."""
+    max_width: Annotated[int, Meta(ge=16, le=3840)] = 1280
+    """Pixels; wider pictures are made smaller, in proportion."""
+
+    def __post_init__(self) -> None:
+        """Raise ``UnsupportedFormat`` for a codec that is none of ours."""
+        if self.codec not in frozenset(PictureCodec):
+            raise UnsupportedFormat(f"codec must be one of {', '.join(PictureCodec)}")
+
+    def choice(self) -> PictureChoice:
+        """Return the same as a room takes it."""
+        return PictureChoice(PictureCodec(self.codec), self.max_fps, self.max_width)
+
+
+class SoundChoice(Struct, frozen=True):
+    """The sound that a viewer wants: mono s16le."""
+
+    sample_rate: Annotated[
+        int, Meta(extra_json_schema={"minimum": MIN_RATE, "maximum": MAX_RATE})
+    ] = SAMPLE_RATE
+    """Hertz."""
+
+    def __post_init__(self) -> None:
+        """Raise ``UnsupportedFormat`` for a rate out of range."""
+        _check_rate(self.sample_rate)
 
 
 class _Message(Struct, frozen=True, omit_defaults=True, tag_field="type"):
@@ -145,6 +177,36 @@ class TavusSend(_Message, frozen=True, tag="tavus.send"):
     id: Label | None = None
 
 
+class FramesSubscribe(_Message, frozen=True, tag="frames.subscribe"):
+    """Asks for picture and sound on this connection, in place of what was asked before.
+
+    At least one of them; what is left out is not wanted.
+    """
+
+    video: VideoChoice | None = None
+    audio: SoundChoice | None = None
+    """The avatar's sound."""
+    user_audio: SoundChoice | None = None
+    """The sound of the people in the room."""
+    id: Label | None = None
+
+    def choices(self) -> Choices:
+        """Return the same as the session takes it. Raises ``BadMessage`` when nothing is asked."""
+        if self.video is None and self.audio is None and self.user_audio is None:
+            raise BadMessage("ask for video, audio or user_audio")
+        return Choices(
+            None if self.video is None else self.video.choice(),
+            None if self.audio is None else self.audio.sample_rate,
+            None if self.user_audio is None else self.user_audio.sample_rate,
+        )
+
+
+class FramesUnsubscribe(_Message, frozen=True, tag="frames.unsubscribe"):
+    """No more frames; answered by a last ``frames.stats``."""
+
+    id: Label | None = None
+
+
 ClientMessage = (
     UtteranceStart
     | AudioAppend
@@ -156,8 +218,16 @@ ClientMessage = (
     | Ping
     | Interrupt
     | TavusSend
+    | FramesSubscribe
+    | FramesUnsubscribe
 )
 """Every text message a client may send."""
+
+
+def _check_rate(sample_rate: int) -> None:
+    if not MIN_RATE <= sample_rate <= MAX_RATE:
+        raise UnsupportedFormat(f"sample_rate must be from {MIN_RATE} to {MAX_RATE}")
+
 
 _decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
 _TYPES = frozenset(kind.__struct_config__.tag for kind in get_args(ClientMessage))

@@ -21,6 +21,7 @@ from msgspec import Meta, Struct
 from app.core.pcm import AudioFormat
 from app.core.roles import Role
 from app.core.spec import Status
+from app.core.wire_in import SoundChoice, VideoChoice
 from app.errors import BridgeError
 
 PROTOCOL = "avatar-bridge.v1"
@@ -149,6 +150,25 @@ class PlaybackProgress(ConnectionMessage, frozen=True, tag="playback.progress"):
     utterance_id: str
     played_ms: Millis
     source: Source
+
+
+class FramesSubscribed(ConnectionMessage, frozen=True, tag="frames.subscribed"):
+    """What this connection gets from now on, as far as the room has it."""
+
+    video: VideoChoice | None = None
+    audio: SoundChoice | None = None
+    user_audio: SoundChoice | None = None
+    id: str | None = None
+
+
+class FramesStats(ConnectionMessage, frozen=True, tag="frames.stats"):
+    """What became of this connection's frames so far; told now and then, and at the end."""
+
+    sent: Millis
+    dropped: Millis
+    """Left out, because the connection did not take them in time."""
+    id: str | None = None
+    """That of the ``frames.unsubscribe``."""
 
 
 # --- speech -----------------------------------------------------------------------------------

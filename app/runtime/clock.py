@@ -45,6 +45,11 @@ class Clock(Protocol):
         ...
 
 
+def wall_us(clock: Clock) -> int:
+    """Unix microseconds."""
+    return round(clock.wall().timestamp() * 1_000_000)
+
+
 @asynccontextmanager
 async def deadline(clock: Clock, at: int) -> AsyncIterator[None]:
     """Raise TimeoutError in what has not ended when ``clock`` says ``at``."""

@@ -19,6 +19,7 @@ from app.core.spec import Status
 from app.errors import BridgeError, ResumeFailed, RoleForbidden
 from app.runtime.bus import Subscription
 from app.runtime.clock import NS_PER_S
+from app.runtime.frames import Viewer
 from app.runtime.runner import Runner
 from app.settings import Settings
 
@@ -76,6 +77,7 @@ class Connection:
         """Of whoever is not the producer."""
         self.subscription = Subscription(runner.clock)
         """What there is to send to the client."""
+        self._viewer = Viewer(runner.clock, runner.metrics, self._wake)
 
     async def attach(self) -> None:
         """Take the producer's slot or a seat, and say ``hello`` and what was missed.
@@ -185,6 +187,7 @@ class Connection:
         """
         runner, speaker = self._runner, self._speaker
         runner.bus.unsubscribe(self.subscription)
+        runner.frames.unsubscribe(self._viewer)
         self.subscription.close(1000)
         if self._seat is not None:
             runner.audience.leave(self._seat, clean=clean)
@@ -283,6 +286,13 @@ class Connection:
                 runner.begin_interrupt(ref, utterance_id, reason, in_band=in_band)
             case wire_in.TavusSend(event_type, properties):
                 await runner.interact(event_type, properties or {})
+            case wire_in.FramesSubscribe(video, audio, user_audio, ref):
+                runner.frames.subscribe(self._viewer, message.choices())
+                self.subscription.media = self._frame
+                self.subscription.tell(out.FramesSubscribed(video, audio, user_audio, ref))
+            case wire_in.FramesUnsubscribe(ref):
+                runner.frames.unsubscribe(self._viewer)
+                self.subscription.tell(self._viewer.stats(ref))
             case _:
                 assert_never(message)
 
@@ -318,6 +328,15 @@ class Connection:
             self.subscription.close(BAD_MESSAGES_CODE)
 
     # --- what the client is told unasked
+
+    def _wake(self) -> None:
+        self.subscription.wake()
+
+    def _frame(self) -> bytes | None:
+        """Take the next frame that waits; now and then, first tell what became of those before."""
+        if self._viewer.stats_due():
+            self.subscription.tell(self._viewer.stats())
+        return self._viewer.take()
 
     async def progress(self) -> None:
         """Tell the position every ``progress_ms``, when it has moved, until cancelled."""

@@ -106,6 +106,15 @@ class Metrics:
         self._workers_lost = Counter(
             "avatar_bridge_workers_lost", "Room workers that died or were killed", registry=registry
         )
+        self._viewers = Gauge(
+            "avatar_bridge_viewers", "Stream connections that get frames", registry=registry
+        )
+        self._frames = Counter(
+            "avatar_bridge_frames",
+            "Frames for viewers, by what became of them",
+            ["kind", "outcome"],
+            registry=registry,
+        )
         self._tasks = Gauge(
             "avatar_bridge_tasks", "Tasks of the event loop, every 250 ms", registry=registry
         )
@@ -193,6 +202,22 @@ class Metrics:
     def stream_closed(self) -> None:
         """Count a stream connection out."""
         self._streams.dec()
+
+    def viewer_came(self) -> None:
+        """Count a connection that gets frames in."""
+        self._viewers.inc()
+
+    def viewer_went(self) -> None:
+        """Count it out."""
+        self._viewers.dec()
+
+    def frame_sent(self, kind: str) -> None:
+        """Count a frame that a connection took."""
+        self._frames.labels(kind, "sent").inc()
+
+    def frames_dropped(self, kind: str, count: int) -> None:
+        """Count frames that were left out for a connection that did not take them in time."""
+        self._frames.labels(kind, "dropped").inc(count)
 
     def message_failed(self, *, definite: bool) -> None:
         """Count an app message that the room refused, or of which it never said what became."""

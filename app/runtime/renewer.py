@@ -12,6 +12,7 @@ from app.runtime.bus import Bus
 from app.runtime.clock import Clock
 from app.runtime.conversation import Conversation
 from app.runtime.conversations import Conversations
+from app.runtime.frames import Frames
 from app.runtime.metrics import Metrics
 from app.runtime.room_facts import RoomFacts
 from app.runtime.speaker import Speaker
@@ -42,6 +43,7 @@ class Renewer:
         conversations: Conversations,
         speaker: Speaker,
         room_facts: RoomFacts,
+        frames: Frames,
         timers: Timers,
         bus: Bus,
         metrics: Metrics,
@@ -52,6 +54,7 @@ class Renewer:
         self._conversations = conversations
         self._speaker = speaker
         self._room_facts = room_facts
+        self._frames = frames
         self._timers = timers
         self._bus = bus
         self._metrics = metrics
@@ -95,6 +98,7 @@ class Renewer:
         self._metrics.renewed(well=True)
         self._timers.follow(conversation.asked_at, conversation.ends_at)
         self._speaker.move(conversation.room, conversation.conversation_id)
+        self._frames.enter(conversation.room)
         self._bus.publish(out.SessionRenewed(*_address(conversation)))
         self._room_facts.adopt(successor.there, is_told=successor.is_told, holds=successor.holds)
 

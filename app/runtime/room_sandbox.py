@@ -35,7 +35,9 @@ from app.core.media import Wants
 from app.core.pcm import Chunk
 from app.runtime.clock import NS_PER_S, Clock, Handle
 from app.runtime.credits import Credits, Frames
-from app.runtime.room import ReportFact
+from app.runtime.encoders import Encoders
+from app.runtime.media_sandbox import SandboxMedia
+from app.runtime.room import ReportFact, ReportMedia
 from app.runtime.tasks import Tasks
 
 JOIN_TIMEOUT_S = 15.0
@@ -71,11 +73,15 @@ class SandboxRoom:
         token: str | None,
         name: str,
         report: ReportFact,
+        show: ReportMedia,
+        encoders: Encoders,
         clock: Clock,
         tasks: Tasks,
     ) -> None:
         """Be outside. ``url`` is the ``conversation_url``, ``token`` its ``meeting_token``."""
         self._url = link_url(url, token, name)
+        media_url = link_url(url, token, name, "media")
+        self._media = SandboxMedia(media_url, show, encoders, clock, tasks)
         self._report_fact = report
         self._clock = clock
         self._tasks = tasks
@@ -180,7 +186,8 @@ class SandboxRoom:
             return await answer
 
     def watch(self, wants: Wants) -> None:
-        """Give nothing yet."""
+        """Give these pictures and this sound from now on."""
+        self._media.watch(wants)
 
     async def ping(self) -> None:
         """Raise ``RoomFailed`` (of ``app.errors``) when the link to the room is dead."""
@@ -321,6 +328,7 @@ class SandboxRoom:
 
     def _let_go(self) -> None:
         """Free everybody who waits for the room."""
+        self._media.close()
         self._frames.close()
         self._messages.close()
         if self._watch is not None:
@@ -335,12 +343,12 @@ class SandboxRoom:
             self._joined.set_result(None)
 
 
-def link_url(conversation_url: str, token: str | None, name: str) -> str:
-    """The address of the link into the room of this ``conversation_url``."""
+def link_url(conversation_url: str, token: str | None, name: str, link: str = "link") -> str:
+    """The address of a link into the room of this ``conversation_url``."""
     parts = urlsplit(conversation_url)
     scheme = "wss" if parts.scheme == "https" else "ws"
     query = urlencode({"name": name} if token is None else {"name": name, "token": token})
-    return urlunsplit((scheme, parts.netloc, f"{parts.path.rstrip('/')}/link", query, ""))
+    return urlunsplit((scheme, parts.netloc, f"{parts.path.rstrip('/')}/{link}", query, ""))
 
 
 def _participant(card: dict[str, Any]) -> Participant:

@@ -28,6 +28,7 @@ from app.runtime.bus import Bus
 from app.runtime.clock import Handle
 from app.runtime.conversation import Answer, Conversation
 from app.runtime.conversations import Conversations
+from app.runtime.frames import Frames
 from app.runtime.journal import Claim
 from app.runtime.portrait import Portrait
 from app.runtime.renewer import Renewer
@@ -79,7 +80,7 @@ class Runner:
         self.gone = asyncio.Event()
         """Over, and Tavus has confirmed that nothing costs money any more."""
         self._portrait = Portrait(session_id, spec, res.settings.room_kind.value, clock)
-        self._metrics = res.metrics
+        self.metrics = res.metrics
         self._replaces_stalled = res.settings.replace_stalled
         self._on_created = on_created
         self._on_over = on_over
@@ -102,6 +103,7 @@ class Runner:
         self.speaker = Speaker(
             spec, res, self.bus, self._tasks, self._call_at, self.touch, self._on_voice
         )
+        self.frames = Frames(clock, res.metrics, self.speaker, self._occupants.number_of)
         self._room_facts = RoomFacts(
             self._occupants, self.speaker, self.bus, res.metrics, self.post
         )
@@ -120,6 +122,7 @@ class Runner:
             self._conversations,
             self.speaker,
             self._room_facts,
+            self.frames,
             self._timers,
             self.bus,
             res.metrics,
@@ -268,7 +271,7 @@ class Runner:
             case c.CreateConversation():
                 self._conversations.create()
             case c.JoinRoom():
-                self._conversations.join()
+                self._join()
             case c.StartTimer(timer):
                 self._timers.start(timer)
             case c.StopTimer(timer):
@@ -305,6 +308,12 @@ class Runner:
             with self._ending_on_bug("report"):
                 self.post(report)
 
+    def _join(self) -> None:
+        self._conversations.join()
+        room = self._conversations.current.room
+        assert room is not None  # the one that is being joined
+        self.frames.enter(room)
+
     def _on_answer(self, answer: Answer) -> None:
         if isinstance(answer, e.ConversationRefused):
             self._refusal = answer.error
@@ -320,7 +329,7 @@ class Runner:
 
     def _tell_state(self) -> None:
         before, self._told = self._told, self._session.status
-        self._metrics.session_moved(before, self._told)
+        self.metrics.session_moved(before, self._told)
         self.bus.publish(out.SessionState(self._told, self._session.reason))
         if self._told is Status.READY:
             self._portrait.ready()
@@ -331,7 +340,7 @@ class Runner:
         """Tell it and count it."""
         error = ReplicaStalled(STALLED[stall])
         log.warning("%s: %s", self.session_id, error.detail)
-        self._metrics.replica_stalled(stall.value)
+        self.metrics.replica_stalled(stall.value)
         self.bus.publish(out.error_message(error))
 
     def _finish(self) -> None:
@@ -342,7 +351,7 @@ class Runner:
         reason = self._session.reason or "internal"
         self._timers.stop_all()
         try:
-            self._metrics.session_ended(reason)
+            self.metrics.session_ended(reason)
             self.speaker.finish()
         except Exception:
             log.exception("%s: the end could not be accounted for", self.session_id)
@@ -374,7 +383,9 @@ class Runner:
             self._room_facts.take(fact)
 
     def _on_media(self, media: Media) -> None:
-        """Nobody watches yet."""
+        with self._ending_on_bug("media"):
+            if not self.over:
+                self.frames.take(media)
 
     # --- tasks and bugs
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from app.core.media import PictureChoice, PictureCodec, Wants
+from app.core.media import Choices, PictureChoice, PictureCodec, Wants
 
 
 def test_wants_are_true_when_anything_is_wanted() -> None:
@@ -19,3 +19,13 @@ def test_equal_choices_are_one() -> None:
 
     assert 1 == len({one, other})
     assert 2 == len({one, PictureChoice(PictureCodec.JPEG, 24, 640)})
+
+
+def test_wants_are_what_any_viewer_wants() -> None:
+    """The room gives what somebody wants, once."""
+    small, large = (PictureChoice(PictureCodec.JPEG, 25, width) for width in (320, 640))
+    viewers = [Choices(small, audio=16_000), Choices(large), Choices(small), Choices()]
+
+    assert Wants(frozenset({small, large}), sound=True) == Wants.of(viewers)
+    assert Wants(people=True) == Wants.of([Choices(user_audio=8000)])
+    assert not Wants.of([])

@@ -96,7 +96,7 @@ def _format(**fields: Any) -> dict[str, Any]:
         (UnknownType, {"type": ""}),
         (UnknownType, {"type": "Ping"}),
         (UnknownType, {"type": "hello"}),
-        (UnknownType, {"type": "frames.subscribe", "audio": {"sample_rate": 24_000}}),
+        (UnknownType, {"type": "frames.pause"}),
         # ids, names, epochs
         (BadMessage, {"type": "ping", "id": 1}),
         (BadMessage, {"type": "ping", "id": "x" * 129}),

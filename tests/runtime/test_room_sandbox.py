@@ -22,8 +22,10 @@ from app.core.events import (
     RoomFailed,
     RoomJoined,
 )
+from app.core.media import Media
 from app.core.pcm import Chunk
 from app.runtime.clock import Clock, SystemClock
+from app.runtime.encoders import Encoders
 from app.runtime.room import Room
 from app.runtime.room_sandbox import CONFIRM_NS, SandboxRoom, link_url
 from app.runtime.tasks import Tasks
@@ -46,8 +48,17 @@ class Guest:
         self.broken: list[BaseException] = []
         self._news = asyncio.Event()
         self.tasks = Tasks(lambda _, error: self.broken.append(error))
+        self.media: list[Media] = []
+        self.encoders = Encoders()
         self.room = SandboxRoom(
-            url, token, "bridge", self._report, clock or SystemClock(), self.tasks
+            url,
+            token,
+            "bridge",
+            self._report,
+            self.media.append,
+            self.encoders,
+            clock or SystemClock(),
+            self.tasks,
         )
 
     def _report(self, fact: RoomFact) -> None:
@@ -74,6 +85,7 @@ class Guest:
         """Leave; nothing may have broken."""
         await self.room.leave()
         await self.tasks.close()
+        self.encoders.close()
 
         assert [] == self.broken
 

@@ -27,7 +27,7 @@ def types(operation: str) -> frozenset[str]:
     references = document()["operations"][operation]["messages"]
     names = {reference["$ref"].rpartition("/")[2] for reference in references}
     messages = document()["components"]["messages"]
-    return frozenset(messages[name]["name"] for name in names - {"Audio"})
+    return frozenset(messages[name]["name"] for name in names - {"Audio", "Frame"})
 
 
 @cache
