@@ -180,9 +180,7 @@ class Run:
 
     def forget(self, utterance: Utterance) -> None:
         """An utterance is accounted for."""
-        place = self._places.pop(utterance, None)
-        if place is not None:
-            self._passed = (utterance, place)
+        self._passed = (utterance, self._places.pop(utterance))
 
     def holds(self, utterance: Utterance) -> bool:
         """Whether the utterance is, at least in part, in this run."""

@@ -80,3 +80,13 @@ def test_coming_back_is_news_only_of_what_has_changed() -> None:
     assert None is room.left(REPLICA)
     assert e.ReplicaJoined() == room.present()
     assert [1, 2, 3] == [room.number(person) for person in (ALICE, BOB, carl)]
+
+
+def test_only_who_came_has_a_number() -> None:
+    """The number of somebody who left stays; nobody else has one."""
+    room = Occupants()
+    room.joined(ALICE)
+    room.left(ALICE)
+
+    assert 1 == room.number_of(ALICE.participant_id)
+    assert None is room.number_of(BOB.participant_id)

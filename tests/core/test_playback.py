@@ -750,3 +750,81 @@ def test_what_comes_back_after_a_cut_is_not_handed_over_again() -> None:
 
     assert None is playback.next(stage.now)
     assert ["done a interrupted 50/0/0 clock"] == stage.log("utterance.done")
+
+
+# --- what sounded when
+
+
+def spoken(stage: Stage, ago_ms: int = 0) -> tuple[int, int] | None:
+    """What sounded so long ago."""
+    return stage.voice.playback.spoken_at(stage.now - ago_ms * MS)
+
+
+def test_what_sounds_is_told_to_the_millisecond() -> None:
+    """Number and offset come from the replica's start, for now and for a moment ago."""
+    stage = Stage()
+    stage.say("a", 1000)
+    stage.run(540)  # we hear of its start after 40
+
+    assert (1, 500) == spoken(stage)
+    assert (1, 250) == spoken(stage, 250)
+    assert None is spoken(stage, 501)
+
+
+def test_what_has_sounded_is_known_for_a_while() -> None:
+    """A picture of the last word is labelled, also when its utterance is accounted for."""
+    stage = Stage()
+    stage.say("a", 1000)
+    stage.run(2000)
+
+    assert stage.done("a")
+    assert None is spoken(stage)
+    assert (1, 960) == spoken(stage, 1000)
+    assert None is spoken(stage, 955)  # the closing silence is of no utterance
+
+
+def test_utterances_in_a_row_follow_each_other() -> None:
+    """Within one speech the number changes with the sample, and looking back is right."""
+    stage = Stage()
+    stage.say("a", 2000)
+    stage.say("b", 500)
+    stage.run(40 + 2020)
+
+    assert stage.done("a")
+    assert [(2, 20), (2, 0), (1, 1990)] == [spoken(stage, ago) for ago in (0, 20, 30)]
+
+
+def test_nothing_sounds_after_a_cut() -> None:
+    """From the interrupt on the replica counts as silent; before it, it spoke."""
+    stage = Stage()
+    stage.say("a", 1000)
+    stage.run(340)
+    stage.interrupt()
+    stage.run(60)
+
+    assert None is spoken(stage)
+    assert None is spoken(stage, 60)
+    assert (1, 290) == spoken(stage, 70)
+
+
+def test_silent_replica_is_taken_at_the_clock() -> None:
+    """Who tells nothing is taken to speak in real time."""
+    stage = Stage(manners=SILENT)
+    stage.say("a", 1000)
+    stage.run(400)
+
+    assert (1, 400) == spoken(stage)
+    assert None is Stage(manners=SILENT).voice.playback.spoken_at(0)
+
+
+def test_pause_in_an_utterance_is_silence() -> None:
+    """A replica that waits for late audio shows a resting face."""
+    stage = Stage()
+    stage.start("a")
+    stage.audio(500)
+    stage.run(1000)
+    stage.audio(500)
+    stage.run(300)
+
+    assert (1, 500) < (spoken(stage) or (0, 0)) < (1, 800)
+    assert None is spoken(stage, 400)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from app.core import wire_in
+from app.core.media import Choices, PictureChoice, PictureCodec
 from app.core.pcm import AudioFormat, Encoding
 from app.errors import BadBase64, BadMessage, BridgeError, UnknownType, UnsupportedFormat
 
@@ -57,6 +58,22 @@ from app.errors import BadBase64, BadMessage, BridgeError, UnknownType, Unsuppor
                 "properties": {"text": "hi"},
             },
         ),
+        (
+            wire_in.FramesSubscribe(wire_in.VideoChoice(), wire_in.SoundChoice(), id="f"),
+            {"type": "frames.subscribe", "video": {}, "audio": {}, "id": "f"},
+        ),
+        (
+            wire_in.FramesSubscribe(
+                wire_in.VideoChoice("rgb", 60, 3840), user_audio=wire_in.SoundChoice(192_000)
+            ),
+            {
+                "type": "frames.subscribe",
+                "video": {"codec": "rgb", "max_fps": 60, "max_width": 3840},
+                "audio": None,
+                "user_audio": {"sample_rate": 192_000},
+            },
+        ),
+        (wire_in.FramesUnsubscribe("u"), {"type": "frames.unsubscribe", "id": "u"}),
     ],
 )
 def test_each_message_is_understood(expected: wire_in.ClientMessage, sent: dict[str, Any]) -> None:
@@ -138,6 +155,18 @@ def _format(**fields: Any) -> dict[str, Any]:
         (UnsupportedFormat, _format(sample_rate=10**30)),
         (UnsupportedFormat, _format(channels=0)),
         (UnsupportedFormat, _format(channels=3)),
+        # what a viewer wants
+        (BadMessage, {"type": "frames.subscribe", "video": "jpeg"}),
+        (BadMessage, {"type": "frames.subscribe", "video": {"codec": 1}}),
+        (BadMessage, {"type": "frames.subscribe", "video": {"max_fps": 0}}),
+        (BadMessage, {"type": "frames.subscribe", "video": {"max_fps": 61}}),
+        (BadMessage, {"type": "frames.subscribe", "video": {"max_fps": 12.5}}),
+        (BadMessage, {"type": "frames.subscribe", "video": {"max_width": 15}}),
+        (BadMessage, {"type": "frames.subscribe", "video": {"max_width": 3841}}),
+        (BadMessage, {"type": "frames.subscribe", "audio": {"sample_rate": "24000"}}),
+        (UnsupportedFormat, {"type": "frames.subscribe", "video": {"codec": "webp"}}),
+        (UnsupportedFormat, {"type": "frames.subscribe", "audio": {"sample_rate": 7_999}}),
+        (UnsupportedFormat, {"type": "frames.subscribe", "user_audio": {"sample_rate": 192_001}}),
         # base64
         (BadMessage, {"type": "audio.append"}),
         (BadMessage, {"type": "audio.append", "audio": 1}),
@@ -230,3 +259,16 @@ def test_a_wrong_query_is_an_unsupported_format(query: dict[str, str]) -> None:
     """Whatever is wrong with a format in the query, it has one error."""
     with pytest.raises(UnsupportedFormat):
         wire_in.parse_format(query)
+
+
+def test_choices_are_what_the_session_takes() -> None:
+    """What is left out is not wanted; who asks for nothing has made a mistake."""
+    message = wire_in.FramesSubscribe(wire_in.VideoChoice("i420", 10, 320), wire_in.SoundChoice())
+
+    assert Choices(PictureChoice(PictureCodec.I420, 10, 320), audio=24_000) == message.choices()
+    assert (
+        Choices(user_audio=16_000)
+        == wire_in.FramesSubscribe(user_audio=wire_in.SoundChoice(16_000)).choices()
+    )
+    with pytest.raises(BadMessage):
+        wire_in.FramesSubscribe().choices()

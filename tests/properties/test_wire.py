@@ -52,8 +52,8 @@ def _values(of: info.Type) -> st.SearchStrategy[Any]:
             return st.from_regex(r"[A-Za-z0-9._:-]{1,64}", fullmatch=True)
         case info.StrType(min_length=shortest, max_length=longest):
             return st.text(min_size=shortest or 0, max_size=longest)
-        case info.IntType(ge=least):
-            return st.integers(min_value=least)
+        case info.IntType(ge=least, le=most):
+            return st.integers(min_value=least, max_value=most)
         case info.DictType():
             return st.dictionaries(TEXT, JSON_VALUES, max_size=3)
         case info.LiteralType(values=allowed):
