@@ -72,6 +72,7 @@ class Writer:
                         await self._socket.send_text(item)
                     else:
                         await self._socket.send_bytes(item)
+                async with self._patience():
                     await self._outlet.drained()
         except TimeoutError:
             self._outlet.abort()

@@ -83,11 +83,15 @@ class Encoder:
         if self._busy or self._waiting is None:
             return
         (raw, due), self._waiting = self._waiting, None
+        due &= self._paces.keys()
+        skipped = {choice: self._skipped.pop(choice, 0) for choice in due}
         self._busy = True
         encoding = asyncio.get_running_loop().run_in_executor(self._pool, encode, raw, due)
-        encoding.add_done_callback(self._made)
+        encoding.add_done_callback(lambda encoding: self._made(encoding, skipped))
 
-    def _made(self, encoding: asyncio.Future[list[Picture]]) -> None:
+    def _made(
+        self, encoding: asyncio.Future[list[Picture]], skipped: dict[PictureChoice, int]
+    ) -> None:
         self._busy = False
         if encoding.cancelled():  # the threads are gone
             return
@@ -97,5 +101,5 @@ class Encoder:
         else:
             for picture in encoding.result():
                 if picture.choice in self._paces:
-                    self._show(replace(picture, skipped=self._skipped.pop(picture.choice, 0)))
+                    self._show(replace(picture, skipped=skipped[picture.choice]))
         self._start()

@@ -777,7 +777,7 @@ def test_what_has_sounded_is_known_for_a_while() -> None:
     stage.say("a", 1000)
     stage.run(2000)
 
-    assert stage.done("a")
+    assert "played" == stage.done("a").status
     assert None is spoken(stage)
     assert (1, 960) == spoken(stage, 1000)
     assert None is spoken(stage, 955)  # the closing silence is of no utterance
@@ -790,7 +790,7 @@ def test_utterances_in_a_row_follow_each_other() -> None:
     stage.say("b", 500)
     stage.run(40 + 2020)
 
-    assert stage.done("a")
+    assert "played" == stage.done("a").status
     assert [(2, 20), (2, 0), (1, 1990)] == [spoken(stage, ago) for ago in (0, 20, 30)]
 
 
