@@ -2,7 +2,7 @@
 
 ::
 
-    observe ─▶ receives, looks at its session
+    observe ─▶ receives, looks at its session, watches the avatar
     control ─▶ also interrupts, pauses, sends Tavus interactions, keeps the session alive
     produce ─▶ also sends audio
 """
@@ -27,7 +27,7 @@ class Role(StrEnum):
         return ranks.index(self) >= ranks.index(other)
 
 
-_FOR_OBSERVE = (wire_in.Ping,)
+_FOR_OBSERVE = (wire_in.Ping, wire_in.FramesSubscribe, wire_in.FramesUnsubscribe)
 _FOR_CONTROL = (
     wire_in.PlaybackPause,
     wire_in.PlaybackResume,
