@@ -28,4 +28,6 @@ def test_every_message_needs_a_role() -> None:
         "Ping": "observe",
         "Interrupt": "control",
         "TavusSend": "control",
+        "FramesSubscribe": "observe",
+        "FramesUnsubscribe": "observe",
     } == {type(message).__name__: needed_for(message) for message in CLIENT}
