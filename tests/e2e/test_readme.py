@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import simplejpeg
 
 from app.core import wire_in
 from app.core.pcm import AudioFormat, Encoding
@@ -128,6 +129,30 @@ async def test_client_speaks_and_barges_in(
     assert 0 < len(heard) < len(wanted)
     assert np.abs(heard.astype(int) - wanted[: len(heard)]).max() <= 1
     assert "deleted" == await ended_by(client, newest["id"])
+
+
+async def test_viewer_keeps_picture_and_sound(client: Client, folder: Path) -> None:
+    """The viewer as printed watches beside the producer until the session ends."""
+    (printed,) = (block for block in readme.blocks("python") if "frames.subscribe" in block)
+    (folder / "watch.py").write_text(printed)
+    session = await client.create_session(wait=True)
+    viewer = await asyncio.create_subprocess_exec(
+        *(sys.executable, "watch.py", session["stream_url"]),
+        cwd=folder,
+        env=clean_environment() | {"NO_PROXY": "*", "no_proxy": "*"},
+        stdout=subprocess.PIPE,
+    )
+    async with asyncio.timeout(DEADLINE_S), client.connect(session) as stream:
+        await until("a picture is there", (folder / "avatar.jpg").exists)
+        await stream.send(encode(speech("Hello."), FORMAT.encoding))
+        await stream.wait_for("utterance.done")
+        await client.end(session["id"])
+        said, _ = await viewer.communicate()
+    heard = np.frombuffer((folder / "avatar.pcm").read_bytes(), "<i2")
+
+    assert b"frames.subscribed" in said
+    assert (360, 640, 3) == simplejpeg.decode_jpeg((folder / "avatar.jpg").read_bytes()).shape
+    assert 0 < np.abs(heard).max()
 
 
 async def test_shell_creates_interrupts_and_ends(
