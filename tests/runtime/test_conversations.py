@@ -25,6 +25,7 @@ class Rig:
             self.tasks,
             self.reports.append,
             lambda conversation, fact: self.facts.append((conversation.conversation_id, fact)),
+            lambda media: None,
             None,
         )
 

@@ -10,7 +10,9 @@ from starlette.responses import JSONResponse, Response
 
 from app import errors
 from app.core import events as e
+from app.core.media import Choices, Wants
 from app.core.spec import AudioPathName, Status
+from app.runtime.frames import Viewer
 from tests.support.clock import settle
 from tests.support.room import ALICE, REPLICA, FakeRoom
 from tests.support.world import MS, S, Session, World, alone, speak
@@ -81,6 +83,22 @@ async def test_session_goes_on_in_another_conversation() -> None:
         assert "https://tavus.daily.co/c000002" == renewed["conversation_url"]
         assert AHEAD_S * 1000 - 4000 == renewing["in_ms"]
         assert [] == session.of("session.expiring") == session.of("replica.left")
+
+
+async def test_viewers_see_the_next_replica() -> None:
+    """Its room is watched from the move on, not before; the one before is left."""
+    world = World()
+    async with world.session(**DAY) as session:
+        frames = session.runner.frames
+        viewer = Viewer(world.clock, session.runner.metrics, lambda: None)
+        frames.subscribe(viewer, Choices(audio=24_000))
+        await ready_to_move(world)
+        before = list(world.rooms[1].watched)
+        await world.clock.run(5 * S)
+
+        first, second = world.rooms
+        assert [] == before
+        assert [Wants(sound=True)] == first.watched == second.watched
 
 
 async def test_session_goes_on_and_on() -> None:
