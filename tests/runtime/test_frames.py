@@ -258,6 +258,25 @@ async def test_stats_are_told_now_and_then_and_at_the_end() -> None:
     assert [("u", 275, 275)] == [(told["id"], told["sent"], told["dropped"]) for told in stats[2:]]
 
 
+async def test_picture_that_does_not_come_is_told() -> None:
+    """A picture that is wanted and does not come is a stall; sound alone is not waited for."""
+    world = World()
+    patience = int(world.settings.replica_stall_s * S)
+    async with world.session() as session:
+        client = await Client.connect(world, session)
+        await client.say("frames.subscribe", audio={})
+        await world.clock.run(2 * patience)
+        early = client.codes()
+        await client.say("frames.subscribe", video=SMALL)
+        for _ in range(3):
+            await world.clock.run(patience // 2)
+            world.room.show(picture(world))
+        alive = client.codes()
+        await world.clock.run(2 * patience)
+
+        assert ([], [], ["replica_stalled"]) == (early, alive, client.codes())
+
+
 async def test_frames_are_counted() -> None:
     """The metrics know how many watch, and what became of each frame."""
     world = World()
