@@ -23,9 +23,9 @@ def session_s(spec: SessionSpec) -> float:
 def call_s(spec: SessionSpec, left_s: float) -> int:
     """Tavus's ``max_call_duration`` for a conversation of a session that has ``left_s`` seconds.
 
-    A little later than our own end, which says why it ended.
+    A second or two later than our own end, which says why it ended.
     """
-    return min(math.floor(left_s) + 1, _conversation_s(spec))
+    return min(math.ceil(left_s) + 1, _conversation_s(spec))
 
 
 def whole_s(value: object, default: int) -> int:

@@ -17,7 +17,7 @@ def wishing(theirs: object, **changes: object) -> SessionSpec:
 @pytest.mark.parametrize(
     ("ours", "theirs", "session", "call"),
     [
-        (599.2, None, 599.2, 600),
+        (599.2, None, 599.2, 601),
         (600.0, 90, 90, 90),
         (60.0, 90, 60.0, 61),
         (86_400.0, None, 3600, 3600),
@@ -44,7 +44,7 @@ def test_a_session_with_many_conversations_has_only_its_own_limit() -> None:
 
     assert 86_400.0 == session_s(wish)
     assert 90 == call_s(wish, 86_400.0)
-    assert 31 == call_s(wish, 30.5)
+    assert 32 == call_s(wish, 30.5)
 
 
 def test_properties_that_are_no_object_limit_nothing() -> None:
