@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NODE_MODULES := .cache/node
+PEER := bench/.venv-peer
 
 # ws is what the README's Node client imports.
 WS := ws@8.18.3
@@ -14,7 +15,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT_INSTALL := $(SUDO) apt-get update -qq </dev/null && \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends
 
-.PHONY: run test soak lint types openapi lock
+.PHONY: run test soak bench bench-peer lint types openapi lock
 
 run: $(VENV)/run.stamp
 	@exec $(BIN)/avatar-bridge serve
@@ -27,6 +28,13 @@ test: $(VENV)/test.stamp $(NODE_MODULES)/stamp
 # What takes minutes: ten of speech without a break on each path, two hundred crashes.
 soak: $(VENV)/test.stamp
 	@$(BIN)/python -m pytest -m soak --numprocesses 2
+
+# Each takes less than ten minutes, and wants an idle machine with two cores.
+bench: $(VENV)/test.stamp
+	@$(BIN)/python -m bench
+
+bench-peer: $(VENV)/test.stamp $(PEER)/stamp
+	@$(BIN)/python -m bench --peer $(PEER)/bin/python
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
@@ -64,6 +72,11 @@ $(VENV)/made.stamp:
 		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(APT_INSTALL) python3-venv </dev/null; }
 	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(PEER)/stamp: bench/peer-requirements.txt | $(VENV)/made.stamp
+	$(PYTHON) -m venv --clear $(PEER)
+	$(PEER)/bin/python -m pip --disable-pip-version-check --quiet install --requirement $<
 	@touch $@
 
 $(NODE_MODULES)/stamp:

@@ -1,0 +1,102 @@
+"""What the service is to reach, each on figures of the same run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.effort import Effort
+from bench.figures import Figures, number, table
+from bench.quality import QUALITIES
+from bench.realtime import LIMIT_MS
+
+OURS, FLOOR_A, FLOOR_B = "Avatar Bridge", "floor A", "floor B"
+PIPECAT, PIPECAT_BARE = "Pipecat", "Pipecat, no observers"
+
+LEVEL = 50
+"""Sessions at which subjects are held against each other."""
+
+Value = Callable[[Figures], float | None]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One figure and its bound."""
+
+    text: str
+    value: Value
+    most: float | None = None
+    least: float | None = None
+
+    def row(self, figures: Figures) -> list[str] | None:
+        """What is wanted, what was measured, and whether that is enough; None if not measured."""
+        value = self.value(figures)
+        bound = (
+            f"≤ {number(self.most)}" if self.most is not None else f"≥ {number(self.least or 0)}"
+        )
+        if value is None:
+            return None
+        met = value <= self.most if self.most is not None else value >= (self.least or 0)
+        return [self.text, bound, number(value), "yes" if met else "**no**"]
+
+
+def _is(measure: str) -> Value:
+    return lambda figures: figures.median(measure, OURS)
+
+
+def _ratio(measure: str, other: str) -> Value:
+    def value(figures: Figures) -> float | None:
+        ours, theirs = figures.median(measure, OURS), figures.median(measure, other)
+        return ours / theirs if ours is not None and theirs else None
+
+    return value
+
+
+def _quickest(figures: Figures) -> float | None:
+    means = [figures.median(f"mean {quality}", OURS) for quality in QUALITIES]
+    return min((mean for mean in means if mean is not None), default=None)
+
+
+def _growth(figures: Figures) -> float | None:
+    """CPU a packet with many sessions to that with ten: the most that were no backlog."""
+    few = figures.median("cpu@10", OURS)
+    many = [
+        cpu
+        for level in (50, 100, 200, 400)
+        if (figures.median(f"p99@{level}", OURS) or LIMIT_MS) < LIMIT_MS
+        and (cpu := figures.median(f"cpu@{level}", OURS)) is not None
+    ]
+    return many[-1] / few if few and many else None
+
+
+GOALS = (
+    Goal(f"CPU a packet to floor A's, {LEVEL} sessions", _ratio(f"cpu@{LEVEL}", FLOOR_A), most=1.5),
+    Goal(f"CPU a packet to Pipecat's, {LEVEL} sessions", _ratio(f"cpu@{LEVEL}", PIPECAT), most=0.5),
+    Goal("sessions a core to floor A's", _ratio("most", FLOOR_A), least=0.6),
+    Goal("sessions a core to Pipecat's", _ratio("most", PIPECAT), least=4),
+    Goal("audio seconds a CPU second to Pipecat's, 20 ms", _ratio("echo 20 ms", PIPECAT), least=3),
+    Goal(
+        "audio seconds a CPU second to Pipecat's, 200 ms", _ratio("echo 200 ms", PIPECAT), least=3
+    ),
+    Goal(f"framework delay p50, {LEVEL} sessions, ms", _is(f"p50@{LEVEL}"), most=0.5),
+    Goal(f"framework delay p99, {LEVEL} sessions, ms", _is(f"p99@{LEVEL}"), most=2.5),
+    Goal("first packet → first hand-over, HQ, ms", _is("first HQ"), most=41),
+    Goal("mean delay, HQ, ms", _is("mean HQ"), most=45),
+    Goal("mean delay, the quickest quality, ms", _quickest, most=16),
+    Goal("interrupt read → acted on, alone, ms", _is("acted50 alone"), most=0.5),
+    Goal("interrupt read → acted on, among speaking sessions, ms", _is("acted50 busy"), most=0.5),
+    Goal("`interrupt.accepted` p99, among speaking sessions, ms", _is("accepted99 busy"), most=10),
+    Goal("old audio handed over, among speaking sessions, ms", _is("old busy"), most=0),
+    Goal("old audio handed over behind a burst, ms", _is("old burst"), most=0),
+    Goal("KB a streaming session", _is("speaking"), most=200),
+    Goal("KB kept of a closed one", _is("kept"), most=2),
+    Goal("`serve` up, s", _is("serve"), most=0.6),
+    Goal("CPU a packet of many sessions to that of ten", _growth, most=1),
+)
+
+
+def sections(figures: Figures, effort: Effort) -> list[str]:
+    """Write whether each is met."""
+    rows = [row for goal in GOALS if (row := goal.row(figures)) is not None]
+    text = f"Medians of {effort.rounds} alternating runs where runs alternate."
+    return ["## Goals", "", text, "", *table(["figure", "goal", "measured", "met"], rows)]

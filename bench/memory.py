@@ -1,0 +1,48 @@
+"""Memory a session takes, and what is kept of a closed one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.effort import Effort
+from bench.figures import Figures
+from bench.stage import Subject, staged
+
+KB = 1024
+
+
+def run(subjects: Sequence[Subject], effort: Effort, figures: Figures, folder: Path) -> None:
+    """Let crowds of sessions come, speak and go."""
+    for subject in subjects:
+        with staged(subject, folder / f"memory-{subject.module}-{subject.name}") as stage:
+            idle = speaking = 0
+            kept: list[int] = []
+            for _ in range(effort.crowds):
+                kept.append(stage.memory())
+                stage.open(effort.crowd)
+                idle = stage.memory()
+                with stage.speaking(effort.crowd, effort.packets):
+                    time.sleep(effort.packets * 0.015)
+                    speaking = stage.memory()
+                stage.close()
+            kept.append(stage.memory())
+            # The first crowd fills caches and pools that all later ones use.
+            closed = (kept[-1] - kept[1]) / (effort.crowd * (effort.crowds - 1))
+            figures.add("idle", subject, (idle - kept[-2]) / effort.crowd / KB)
+            figures.add("speaking", subject, (speaking - kept[-2]) / effort.crowd / KB)
+            figures.add("kept", subject, closed / KB)
+            # Viewers: once the service sends frames, subscribe four connections a session here,
+            # take the memory again, and add the row "viewers" below.
+
+
+def sections(figures: Figures, subjects: Sequence[Subject]) -> list[str]:
+    """Write what came of it."""
+    rows = [
+        ("idle", "an open session"),
+        ("speaking", "a session that speaks in real time"),
+        ("viewers", "the same with 4 viewers"),
+        ("kept", "kept of a closed one"),
+    ]
+    return ["## Memory", "", *figures.table("KB a session", rows, subjects)]

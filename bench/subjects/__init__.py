@@ -1,0 +1,1 @@
+"""What is measured: each a process with a WebSocket for every session and a sink inside."""

@@ -1,0 +1,158 @@
+"""The service itself, whole, but for two things outside of it: Tavus's REST API and the room."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from app.core.events import ConversationCreated, Participant, RoomJoined
+from app.core.pcm import Chunk
+from app.core.spec import AudioPathName
+from app.edge import edge_server, listen
+from app.main import create_app
+from app.runtime.room import ReportFact, Room
+from app.runtime.tasks import Tasks
+from app.settings import Settings
+from bench.recorder import Kind, Recorder
+from bench.subjects.running import Running, Uvicorn
+
+REPLICA = Participant("p-replica", "tavus-replica-r1", "Anna")
+
+_AUDIO = '"audio":"'
+"""Where in an echo message the base64 begins."""
+
+_Message = MutableMapping[str, Any]
+_Receive = Callable[[], Awaitable[_Message]]
+_Send = Callable[[_Message], Awaitable[None]]
+_App = Callable[[_Message, _Receive, _Send], Awaitable[None]]
+
+
+class SinkRoom:
+    """A ``Room`` that takes all at once and only notes it. The replica is there from the start."""
+
+    def __init__(self, session: int, report: ReportFact, recorder: Recorder) -> None:
+        """Be outside."""
+        self._session = session
+        self._report = report
+        self._recorder = recorder
+        self._epoch = 0
+        self._messages = 0
+        self._track = 0
+
+    async def join(self) -> None:
+        """Be inside."""
+        asyncio.get_running_loop().call_soon(self._report, RoomJoined((REPLICA,)))
+
+    async def leave(self) -> None:
+        """Be outside."""
+
+    async def write_audio(self, epoch: int, chunk: Chunk) -> bool:
+        """Take a frame; the device is as fast as can be."""
+        if epoch < self._epoch:
+            return False
+        self._recorder.note(self._session, Kind.AUDIO, chunk.samples)
+        self._track += chunk.length
+        return True
+
+    async def send_message(
+        self, message: str, *, epoch: int | None = None, silence: int = 0
+    ) -> int:
+        """Take a message, counting its samples by the length of its base64."""
+        if epoch is not None:
+            if epoch < self._epoch:
+                return 0
+            start = message.index(_AUDIO) + len(_AUDIO)
+            end = message.index('"', start)
+            octets = (end - start) // 4 * 3 - message.count("=", end - 2, end)
+            self._recorder.note(self._session, Kind.AUDIO, octets // 2 - silence)
+        self._messages += 1
+        return self._messages
+
+    async def clear_audio(self, epoch: int) -> int:
+        """Hold nothing, so there is nothing to drop."""
+        self._epoch = max(self._epoch, epoch)
+        self._recorder.note(self._session, Kind.CUT)
+        return self._track
+
+    async def ping(self) -> None:
+        """Be well."""
+
+
+async def start(recorder: Recorder, options: dict[str, Any]) -> Running:
+    """Serve.
+
+    Options: ``data_dir``; ``settings`` (fields of ``Settings``); ``stamp_reads``: note when an
+    interrupt reaches the application, which costs a coroutine a message; the session's number is
+    then ``bench`` in the address of its stream.
+    """
+    settings = Settings(
+        _env_file=None,
+        room="sandbox",
+        tavus_base_url="http://tavus.invalid/v2",
+        data_dir=Path(options["data_dir"]),
+        max_sessions=1000,
+        log_level="warning",
+        **options.get("settings", {}),
+    )
+
+    def make_room(
+        conversation: ConversationCreated,
+        _path: AudioPathName,
+        report: ReportFact,
+        _tasks: Tasks,
+    ) -> Room:
+        return SinkRoom(session_number(conversation.conversation_id), report, recorder)
+
+    app: Any = create_app(settings, http=_tavus(), make_room=make_room)
+    server = edge_server(_Stamped(app, recorder) if options.get("stamp_reads") else app, settings)
+    running = Uvicorn(server, listen("127.0.0.1", 0))
+    await running.started()
+    return running
+
+
+def session_number(conversation_id: str) -> int:
+    """The number of a session in the record; conversations are numbered as they are made."""
+    return int(conversation_id.removeprefix("c"))
+
+
+def _tavus() -> httpx.AsyncClient:
+    """Tavus's REST API, as far as a session needs it, in no time."""
+    numbers = count()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST" and request.url.path.endswith("/conversations"):
+            conversation_id = f"c{next(numbers)}"
+            url = f"https://tavus.daily.co/{conversation_id}"
+            row = {"conversation_id": conversation_id, "conversation_url": url, "status": "active"}
+            return httpx.Response(200, json=row)
+        return httpx.Response(200, json={"data": [], "total_count": 0})
+
+    return httpx.AsyncClient(transport=httpx.MockTransport(answer))
+
+
+class _Stamped:
+    """Notes when the application gets an interrupt."""
+
+    def __init__(self, app: _App, recorder: Recorder) -> None:
+        self._app = app
+        self._recorder = recorder
+
+    async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
+        if scope["type"] != "websocket":
+            await self._app(scope, receive, send)
+            return
+        query = scope["query_string"].decode()
+        session = int(query.partition("bench=")[2].partition("&")[0])
+
+        async def stamped() -> _Message:
+            message = await receive()
+            if "interrupt" in (message.get("text") or ""):
+                self._recorder.note(session, Kind.READ)
+            return message
+
+        await self._app(scope, stamped, send)
