@@ -19,7 +19,7 @@ class Effort:
     """Sessions that are open when the most is looked for."""
     precision: float = 0.05
     """To which part of itself the most is found."""
-    packets: int = 100
+    packets: int = 75
     """Of 20 ms, in one run."""
     warm_up: int = 25
     """Of them, those whose delays are not counted."""
