@@ -35,11 +35,11 @@ GROUPS = (
     ("JSON", ("json/",)),
     ("numpy", ("numpy/",)),
 )
-"""A group is where the innermost Python function is; what it calls in C counts as its own."""
+"""A group is where the innermost function is that is in any; what that calls counts as its own."""
 
 TEXT = """\
-A sample counts for the innermost Python function, C code for the function that called it. The whole
-is in `flame.svg`."""
+A sample counts for the innermost Python function, C code for the function that called it; in the
+first table what is in no group counts for its caller. The whole is in `flame.svg`."""
 
 MAIN = "MainThread"
 
@@ -82,9 +82,9 @@ def lines(raw: str, cpu_us: float) -> list[str]:
         if MAIN not in line.partition(";")[0]:
             continue  # the journal's thread, which waits
         stack, _, count = line.rpartition(" ")
-        innermost = stack.rpartition(";")[2]
-        groups[_group(innermost)] += int(count)
-        functions[_place(innermost)] += int(count)
+        frames = stack.split(";")
+        groups[_group(frames)] += int(count)
+        functions[_place(frames[-1])] += int(count)
     total = max(1, sum(groups.values()))
     found = [f"{cpu_us:.0f} µs of CPU a packet, split by {total} samples. {TEXT}", ""]
     for title, counter, least in (("where", groups, 0.0), ("function", functions, HOT)):
@@ -97,9 +97,14 @@ def lines(raw: str, cpu_us: float) -> list[str]:
     return found
 
 
-def _group(frame: str) -> str:
-    file = match["file"] if (match := _FRAME.match(frame)) else frame
-    return next((name for name, parts in GROUPS if any(part in file for part in parts)), "other")
+def _group(frames: list[str]) -> str:
+    """Where the innermost function is that is in any group."""
+    for frame in reversed(frames):
+        file = match["file"] if (match := _FRAME.match(frame)) else frame
+        for name, parts in GROUPS:
+            if any(part in file for part in parts):
+                return name
+    return "other"
 
 
 def _place(frame: str) -> str:
