@@ -34,6 +34,8 @@ class Effort:
     """Bursts to measure the throughput with."""
     crowd: int = 50
     """Sessions whose memory is measured."""
+    audience: int = 10
+    """Sessions that are watched meanwhile."""
     crowds: int = 4
     """How often as many come and go."""
     starts: int = 5
@@ -58,6 +60,7 @@ QUICK = Effort(
     burst_s=1,
     cycles=1,
     crowd=2,
+    audience=1,
     crowds=2,
     starts=1,
     profile_s=1,

@@ -47,6 +47,13 @@ START_NS = 20_000_000
 
 INTERRUPT = b'{"type":"interrupt"}'
 ACCEPTED = b'"interrupt.accepted"'
+SUBSCRIBE = b"""\
+{"type":"frames.subscribe","video":{"codec":"jpeg","max_fps":25,"max_width":640},
+"audio":{"sample_rate":24000}}"""
+
+VIEWER = -1
+"""The session of a connection that only watches."""
+
 MARK = b'{"type":"mark","name":"m"}'
 
 
@@ -143,27 +150,31 @@ class Generator:
         """Have no connection."""
         self._wires: list[Wire] = []
         self._poll = select.epoll()
-        self._sessions: dict[int, int] = {}
-        """File descriptor → session."""
+        self._connections: dict[int, tuple[Wire, int]] = {}
+        """File descriptor → connection and its session."""
         self._pending: dict[int, Interrupt] = {}
         """Session → its interrupt that is not accepted."""
 
     def open(self, urls: list[str]) -> dict[str, Any]:
         """Open one more connection for each address."""
         for url in urls:
-            wire = Wire(url)
-            self._sessions[wire.socket.fileno()] = len(self._wires)
-            self._poll.register(wire.socket, select.EPOLLIN)
-            self._wires.append(wire)
+            self._wires.append(self._connect(url, len(self._wires)))
+        return {}
+
+    def view(self, urls: list[str]) -> dict[str, Any]:
+        """Watch: take what comes at each address, and do nothing with it."""
+        for url in urls:
+            wire = self._connect(url, VIEWER)
+            wire.send(text_frame(SUBSCRIBE))
         return {}
 
     def close(self) -> dict[str, Any]:
         """Close all connections."""
-        for wire in self._wires:
+        for wire, _ in self._connections.values():
             self._poll.unregister(wire.socket)
             wire.close()
         self._wires.clear()
-        self._sessions.clear()
+        self._connections.clear()
         self._pending.clear()
         return {}
 
@@ -263,6 +274,12 @@ class Generator:
         """Ready when something can be read."""
         return self._poll
 
+    def _connect(self, url: str, session: int) -> Wire:
+        wire = Wire(url)
+        self._connections[wire.socket.fileno()] = wire, session
+        self._poll.register(wire.socket, select.EPOLLIN)
+        return wire
+
     def _interrupt(self, session: int) -> Interrupt:
         cut = self._pending[session] = Interrupt(session, time.monotonic_ns())
         self._wires[session].send(text_frame(INTERRUPT))
@@ -284,8 +301,7 @@ class Generator:
 
     def _read(self) -> None:
         for descriptor, _ in self._poll.poll(0, READ_AT_ONCE):
-            session = self._sessions[descriptor]
-            wire = self._wires[session]
+            wire, session = self._connections[descriptor]
             for text in wire.read():
                 if session in self._pending and ACCEPTED in text:
                     self._pending.pop(session).accepted = time.monotonic_ns()

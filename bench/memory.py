@@ -8,9 +8,11 @@ from pathlib import Path
 
 from bench.effort import Effort
 from bench.figures import Figures
-from bench.stage import Subject, staged
+from bench.stage import Stage, Subject, staged
 
 KB = 1024
+
+VIEWERS = 4
 
 
 def run(subjects: Sequence[Subject], effort: Effort, figures: Figures, folder: Path) -> None:
@@ -33,8 +35,20 @@ def run(subjects: Sequence[Subject], effort: Effort, figures: Figures, folder: P
             figures.add("idle", subject, (idle - kept[-2]) / effort.crowd / KB)
             figures.add("speaking", subject, (speaking - kept[-2]) / effort.crowd / KB)
             figures.add("kept", subject, closed / KB)
-            # Viewers: once the service sends frames, subscribe four connections a session here,
-            # take the memory again, and add the row "viewers" below.
+            if subject.makes_sessions:
+                figures.add("viewed", subject, _viewed(stage, effort) / KB)
+
+
+def _viewed(stage: Stage, effort: Effort) -> float:
+    """Bytes of a session that speaks before four who watch."""
+    before = stage.memory()
+    stage.open(effort.audience)
+    stage.view(VIEWERS)
+    with stage.speaking(effort.audience, effort.packets):
+        time.sleep(effort.packets * 0.015)
+        taken = stage.memory() - before
+    stage.close()
+    return taken / effort.audience
 
 
 def sections(figures: Figures, subjects: Sequence[Subject]) -> list[str]:
@@ -42,7 +56,7 @@ def sections(figures: Figures, subjects: Sequence[Subject]) -> list[str]:
     rows = [
         ("idle", "an open session"),
         ("speaking", "a session that speaks in real time"),
-        ("viewers", "the same with 4 viewers"),
+        ("viewed", f"the same with {VIEWERS} viewers of pictures and sound"),
         ("kept", "kept of a closed one"),
     ]
     return ["## Memory", "", *figures.table("KB a session", rows, subjects)]

@@ -103,7 +103,7 @@ class Stage:
 
     def open(self, sessions: int, **body: Any) -> None:
         """Have so many open sessions; ``body``: of ``POST /sessions`` where there is one."""
-        urls = []
+        paths = []
         for number in range(self._first + self.sessions, self._first + sessions):
             if self.subject.makes_sessions:
                 answer = self._http.post("/sessions", params={"wait": "ready"}, json=body)
@@ -111,12 +111,17 @@ class Stage:
                 session = answer.json()
                 assert session["conversation_id"] == f"c{number}"  # how the sink counts them
                 self._made.append(session["id"])
-                path = f"{session['stream_url'].partition(f':{self._port}')[2]}"
-                urls.append(f"{path}?sample_rate=16000&progress_ms=200&bench={number}")
+                query = f"sample_rate=16000&progress_ms=200&bench={number}"
+                paths.append(f"/sessions/{session['id']}/stream?{query}")
             else:
                 self._made.append("")
-                urls.append(f"/{number}")
-        self.generator.ask("open", urls=[f"ws://127.0.0.1:{self._port}{url}" for url in urls])
+                paths.append(f"/{number}")
+        self.generator.ask("open", urls=[self._url(path) for path in paths])
+
+    def view(self, viewers: int) -> None:
+        """Let so many watch every session."""
+        paths = [f"/sessions/{session_id}/stream?role=observe" for session_id in self._made]
+        self.generator.ask("view", urls=[self._url(path) for path in paths for _ in range(viewers)])
 
     def close(self) -> None:
         """Close all sessions."""
@@ -161,6 +166,9 @@ class Stage:
         rows = self.record.rows(since, until)
         rows.session = rows.session - self._first * (rows.kind != Kind.LATE)
         return rows
+
+    def _url(self, path: str) -> str:
+        return f"ws://127.0.0.1:{self._port}{path}"
 
     def _asked(self, sessions: int, packets: int) -> dict[str, Any]:
         marks = self.subject.makes_sessions

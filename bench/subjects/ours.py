@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from itertools import count
 from pathlib import Path
@@ -11,17 +12,21 @@ from typing import Any
 import httpx
 
 from app.core.events import ConversationCreated, Participant, RoomJoined
+from app.core.media import Picture, Sound, Wants
 from app.core.pcm import Chunk
 from app.core.spec import AudioPathName
 from app.edge import edge_server, listen
 from app.main import create_app
-from app.runtime.room import ReportFact, Room
+from app.runtime.room import ReportFact, ReportMedia, Room
 from app.runtime.tasks import Tasks
 from app.settings import Settings
 from bench.recorder import Kind, Recorder
 from bench.subjects.running import Running, Uvicorn
 
 REPLICA = Participant("p-replica", "tavus-replica-r1", "Anna")
+
+PICTURE = bytes(20_000)
+"""As long as a JPEG of 640 by 360; nobody here looks at it."""
 
 _AUDIO = '"audio":"'
 """Where in an echo message the base64 begins."""
@@ -35,10 +40,15 @@ _App = Callable[[_Message, _Receive, _Send], Awaitable[None]]
 class SinkRoom:
     """A ``Room`` that takes all at once and only notes it. The replica is there from the start."""
 
-    def __init__(self, session: int, report: ReportFact, recorder: Recorder) -> None:
+    def __init__(
+        self, session: int, report: ReportFact, show: ReportMedia, recorder: Recorder
+    ) -> None:
         """Be outside."""
         self._session = session
         self._report = report
+        self._show = show
+        self._wants = Wants()
+        self._showing: asyncio.TimerHandle | None = None
         self._recorder = recorder
         self._epoch = 0
         self._messages = 0
@@ -50,6 +60,7 @@ class SinkRoom:
 
     async def leave(self) -> None:
         """Be outside."""
+        self.watch(Wants())
 
     async def write_audio(self, epoch: int, chunk: Chunk) -> bool:
         """Take a frame; the device is as fast as can be."""
@@ -79,8 +90,25 @@ class SinkRoom:
         self._recorder.note(self._session, Kind.CUT)
         return self._track
 
+    def watch(self, wants: Wants) -> None:
+        """Show the same picture 25 times a second, and silence."""
+        self._wants = wants
+        if self._showing is not None:
+            self._showing.cancel()
+            self._showing = None
+        if wants:
+            self._show_all()
+
     async def ping(self) -> None:
         """Be well."""
+
+    def _show_all(self) -> None:
+        now_us = time.time_ns() // 1000
+        for choice in self._wants.pictures:
+            self._show(Picture(choice, 640, 360, PICTURE, now_us))
+        for piece in range(2 if self._wants.sound else 0):
+            self._show(Sound(bytes(960), 24_000, now_us + piece * 20_000))
+        self._showing = asyncio.get_running_loop().call_later(0.04, self._show_all)
 
 
 async def start(recorder: Recorder, options: dict[str, Any]) -> Running:
@@ -104,9 +132,10 @@ async def start(recorder: Recorder, options: dict[str, Any]) -> Running:
         conversation: ConversationCreated,
         _path: AudioPathName,
         report: ReportFact,
+        show: ReportMedia,
         _tasks: Tasks,
     ) -> Room:
-        return SinkRoom(session_number(conversation.conversation_id), report, recorder)
+        return SinkRoom(session_number(conversation.conversation_id), report, show, recorder)
 
     app: Any = create_app(settings, http=_tavus(), make_room=make_room)
     server = edge_server(_Stamped(app, recorder) if options.get("stamp_reads") else app, settings)
