@@ -43,13 +43,13 @@ class Figures:
     def table(
         self, corner: str, measures: Sequence[tuple[str, str]], subjects: Sequence[Subject]
     ) -> list[str]:
-        """Write measures, each with its title, as the lines of a table with a column a subject."""
+        """Write measures, each with its title, as a table with a column a subject."""
         rows = [
             [title, *(self.cell(measure, subject) for subject in subjects)]
             for measure, title in measures
             if any(self.of(measure, subject) for subject in subjects)
         ]
-        return table([corner, *(subject.name for subject in subjects)], rows)
+        return table([corner, *(subject.name for subject in subjects)], rows) if rows else []
 
 
 def number(value: float) -> str:
