@@ -26,6 +26,7 @@ from app.sandbox.faults import FaultDesk
 from app.sandbox.pages import FaultPages, RoomPages
 from app.sandbox.rest import TavusRest
 from app.sandbox.rooms import Timing
+from app.sandbox.voice import Espeak
 from app.sandbox.webhooks import Webhooks
 
 MAX_LINK_BYTES = 256 * 1024
@@ -45,7 +46,8 @@ def create_sandbox(
     """
     webhooks = Webhooks(webhook_transport)
     timing = Timing(time.monotonic_ns, _call_at, time.time_ns() - time.monotonic_ns())
-    conversations = Conversations(timing, webhooks.post)
+    voice = Espeak()
+    conversations = Conversations(timing, voice, webhooks.post)
     desk = FaultDesk()
     rest = TavusRest(conversations, Catalogue(), desk, api_key)
     rooms = RoomPages(conversations)
@@ -55,6 +57,7 @@ def create_sandbox(
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
         conversations.close()
+        await voice.close()
         await webhooks.close()
 
     room = "/sandbox/rooms/{conversation_id}"

@@ -85,10 +85,10 @@ class Avatar:
         else:
             self._record([Ignored(now, lasts, self._deaf, echo.inference_id, epoch)])
 
-    def say(self, now: int, echo: TextEcho) -> None:
-        """Take a text echo."""
+    def say(self, now: int, echo: TextEcho, pcm: bytes | None) -> None:
+        """Take a text echo and its speech, 24 kHz mono s16le; None: it has no voice."""
         if self._listens:
-            self._record(self._replica.say(now, echo))
+            self._record(self._replica.say(now, echo, pcm))
 
     def track(self, now: int, frame: Frame) -> None:
         """Take a frame of track audio whose first sample sounds now."""
@@ -218,7 +218,7 @@ class Avatar:
                 case Played(at, piece, inference_id):
                     self._log.write(
                         at,
-                        "voice" if piece.pcm is None else "played",
+                        "voice" if piece.own_voice else "played",
                         samples=piece.samples,
                         silence=piece.silence or None,
                         inference_id=inference_id,

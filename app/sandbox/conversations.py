@@ -16,6 +16,7 @@ from app.sandbox.catalogue import OLD_WORDS, Pal
 from app.sandbox.faults import Faults
 from app.sandbox.log import HeardShelf
 from app.sandbox.rooms import Room, Timing
+from app.sandbox.voice import Voice
 
 ENDED_KEPT = 200
 """Ended conversations, with their rooms, that stay readable; the oldest are forgotten."""
@@ -106,9 +107,10 @@ class Conversation:
 class Conversations:
     """All conversations of the account."""
 
-    def __init__(self, timing: Timing, callback: Callback) -> None:
+    def __init__(self, timing: Timing, voice: Voice, callback: Callback) -> None:
         """Have none. ``callback`` posts webhooks and never blocks."""
         self._timing = timing
+        self._voice = voice
         self._callback = callback
         self._shelf = HeardShelf()
         self._all: dict[str, Conversation] = {}
@@ -136,6 +138,7 @@ class Conversations:
             faults=faults,
             timing=self._timing,
             shelf=self._shelf,
+            voice=self._voice,
             on_people=lambda at, count: self._people_changed(conversation, at, count),
             on_replica=lambda: self._replica_joined(conversation),
         )

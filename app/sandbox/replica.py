@@ -85,14 +85,18 @@ class Replica:
         self._settle(now)
         return self._take_facts()
 
-    def say(self, now: int, echo: TextEcho) -> list[ReplicaFact]:
-        """Take a text echo: it is "spoken" for as long as the text would last."""
+    def say(self, now: int, echo: TextEcho, pcm: bytes | None) -> list[ReplicaFact]:
+        """Take a text echo and its speech, 24 kHz mono s16le.
+
+        Without a voice nothing sounds for as long as the text would last.
+        """
         self._play_to(now)
         if self._is_dropped(echo.inference_id):
             self._facts.append(Ignored(now, 0, "dead_id", echo.inference_id))
             return self._take_facts()
         utterance = self._open(now, echo.inference_id)
-        utterance.add(now, Piece(None, len(echo.text) * LETTER, 0, None))
+        length = len(echo.text) * LETTER if pcm is None else len(pcm) // SAMPLE_BYTES
+        utterance.add(now, Piece(pcm, length, 0, None, own_voice=True))
         utterance.close(now, None)
         self._settle(now)
         return self._take_facts()

@@ -21,6 +21,7 @@ from app.sandbox.faults import Faults, Joins
 from app.sandbox.log import Heard, HeardShelf, RoomLog
 from app.sandbox.media import Media, Piece, Viewer, Wants
 from app.sandbox.signalling import Member, Outbox, Refused, Signalling
+from app.sandbox.voice import Voice
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -62,6 +63,7 @@ class Room:
         faults: Faults,
         timing: Timing,
         shelf: HeardShelf,
+        voice: Voice,
         on_people: Callable[[int, int], None],
         on_replica: Callable[[], None],
     ) -> None:
@@ -77,6 +79,8 @@ class Room:
         self._max_participants = max_participants
         self._faults = faults
         self._timing = timing
+        self._voice = voice
+        self._interrupts = 0
         self._on_people = on_people
         self._signalling = Signalling(faults)
         self._members = self._signalling.members
@@ -306,6 +310,8 @@ class Room:
             self._avatar.flush(now)  # what sounded before stands before it in the log
             self.log.write(now, "interrupt", epoch=epoch, sender=sender)
             self._avatar.interrupt(now)
+            if not self._faults.interrupt_ignored:
+                self._interrupts += 1
             return
         if event != "conversation.echo" or not is_audio_echo(message):
             self.log.write(now, "message_in", sender=sender, message=without_audio(message))
@@ -315,6 +321,13 @@ class Room:
             case str() as wrong:
                 self.log.write(now, "ignored", reason="malformed", detail=wrong, epoch=epoch)
             case TextEcho() as echo:
-                self._avatar.say(now, echo)
+                self._voice.speak(echo.text, partial(self._say, echo, self._interrupts))
             case AudioEcho() as echo:
                 self._avatar.hear(now, echo, epoch=epoch, silence=silence)
+
+    def _say(self, echo: TextEcho, interrupts: int, pcm: bytes | None) -> None:
+        """Let the replica speak a text that has been given a voice, unless it was cut meanwhile."""
+        if self.ended or interrupts != self._interrupts:
+            return
+        self._avatar.say(self._catch_up(), echo, pcm)
+        self.rearm()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import soxr
@@ -16,10 +16,12 @@ class Piece:
     """A run of audio with one epoch: ``samples`` of it speech, then ``silence`` of padding."""
 
     pcm: bytes | None
-    """24 kHz mono s16le; None for text spoken with Tavus's own voice, which the sandbox lacks."""
+    """24 kHz mono s16le; None for a text that has no voice."""
     samples: int
     silence: int
     epoch: int | None
+    own_voice: bool = False
+    """Text, spoken by the replica itself."""
 
     @property
     def length(self) -> int:
@@ -28,7 +30,8 @@ class Piece:
 
     def goes_on_with(self, other: Piece) -> bool:
         """Whether ``other`` can be told of together with this."""
-        return self.epoch == other.epoch and None not in (self.pcm, other.pcm)
+        same = (self.epoch, self.own_voice) == (other.epoch, other.own_voice)
+        return same and None not in (self.pcm, other.pcm)
 
     def split(self, length: int) -> tuple[Piece, Piece]:
         """The first ``length`` samples, and the rest."""
@@ -36,8 +39,13 @@ class Piece:
         head = None if self.pcm is None else self.pcm[: length * SAMPLE_BYTES]
         tail = None if self.pcm is None else self.pcm[length * SAMPLE_BYTES :]
         return (
-            Piece(head, speech, length - speech, self.epoch),
-            Piece(tail, self.samples - speech, self.silence - (length - speech), self.epoch),
+            replace(self, pcm=head, samples=speech, silence=length - speech),
+            replace(
+                self,
+                pcm=tail,
+                samples=self.samples - speech,
+                silence=self.silence - (length - speech),
+            ),
         )
 
 
@@ -147,7 +155,8 @@ def _joined(run: list[Piece]) -> Piece:
         return first
     samples = sum(piece.samples for piece in run)
     silence = sum(piece.silence for piece in run)
-    return Piece(b"".join(piece.pcm or b"" for piece in run), samples, silence, first.epoch)
+    pcm = b"".join(piece.pcm or b"" for piece in run)
+    return replace(first, pcm=pcm, samples=samples, silence=silence)
 
 
 def _resample(stream: soxr.ResampleStream, pcm: bytes, *, last: bool) -> bytes:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from app.sandbox.device import Frame
-from tests.support.sandbox import PCM, Stage, echo_message, message
+from tests.support.sandbox import PCM, SlowVoice, Stage, echo_message, message
 
 
 def test_the_replica_comes_after_its_delay() -> None:
@@ -71,8 +71,8 @@ def test_audio_before_the_replica_is_lost() -> None:
     assert 44 == len(stage.room.wav())
 
 
-def test_text_echo_is_logged_and_told_but_not_heard() -> None:
-    """The sandbox has no voice of its own."""
+def test_text_without_a_voice_takes_its_time() -> None:
+    """It is logged and told of, but not heard."""
     stage = Stage()
 
     stage.wait(1000)
@@ -83,6 +83,42 @@ def test_text_echo_is_logged_and_told_but_not_heard() -> None:
     assert [8000] == [entry["samples"] for entry in stage.log("voice")]
     assert 44 == len(stage.room.wav())
     assert "conversation.replica.stopped_speaking" in stage.events()
+
+
+def test_text_is_spoken_with_the_voice_of_its_own() -> None:
+    """It is heard as soon as the voice has made it, and told apart from audio."""
+    voice = SlowVoice()
+    stage = Stage(voice=voice)
+
+    stage.wait(1000)
+    stage.send(message("conversation.echo", {"text": "hello"}))
+    stage.wait(3000)
+    early = stage.events()
+    voice.finish(PCM)
+    stage.wait(1000)
+
+    assert "conversation.replica.started_speaking" not in early
+    assert "conversation.replica.stopped_speaking" in stage.events()
+    assert [2400] == [entry["samples"] for entry in stage.log("voice")]
+    assert PCM == stage.room.wav()[44:]
+
+
+@pytest.mark.parametrize("end", ["interrupt", "end"])
+def test_text_that_was_cut_before_it_had_a_voice_is_never_spoken(end: str) -> None:
+    """Nothing that was said before an interrupt, or in a room that is over, comes after it."""
+    voice = SlowVoice()
+    stage = Stage(voice=voice)
+
+    stage.wait(1000)
+    stage.send(message("conversation.echo", {"text": "hello"}))
+    if end == "interrupt":
+        stage.send(message("conversation.interrupt"))
+    else:
+        stage.room.end("over")
+    voice.finish(PCM)
+    stage.wait(1000)
+
+    assert 44 == len(stage.room.wav())
 
 
 def test_the_replica_can_leave_in_the_middle_of_a_word() -> None:

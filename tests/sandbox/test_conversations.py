@@ -9,7 +9,7 @@ from app.sandbox.conversations import ENDED_KEPT, Conversation, Conversations, W
 from app.sandbox.faults import parse_faults
 from app.sandbox.rooms import Timing
 from tests.support.clock import FakeClock
-from tests.support.sandbox import FakeOutbox
+from tests.support.sandbox import FakeOutbox, Mute
 
 SECOND = 1_000_000_000
 PAL = Catalogue().pal("pipecat0", None)
@@ -23,6 +23,7 @@ class Account:
         self.callbacks: list[tuple[str, dict[str, Any]]] = []
         self.conversations = Conversations(
             Timing(self.clock.now, self.clock.call_at),
+            Mute(),
             lambda url, event: self.callbacks.append((url, event)),
         )
 

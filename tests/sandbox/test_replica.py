@@ -248,7 +248,7 @@ def test_text_under_a_dead_id_is_dropped_too() -> None:
 
     listener.echo(T0, 4800)
     listener.interrupt(T0)
-    listener.facts += listener.replica.say(T0, TextEcho("hello", "a"))
+    listener.facts += listener.replica.say(T0, TextEcho("hello", "a"), None)
 
     assert Ignored(T0, 0, "dead_id", "a") == listener.facts[-1]
 
@@ -365,7 +365,7 @@ def test_text_takes_the_time_that_speaking_it_would() -> None:
     """It makes events but no sound."""
     listener = Listener()
 
-    listener.facts += listener.replica.say(T0, TextEcho("hello there", None))
+    listener.facts += listener.replica.say(T0, TextEcho("hello there", None), None)
     listener.until(T0 + 5000 * MS)
 
     assert b"" == listener.heard()
@@ -376,7 +376,7 @@ def test_text_and_audio_under_one_id_are_both_kept() -> None:
     """Text is whole as it comes, so audio after it opens an utterance of its own."""
     listener = Listener()
 
-    listener.facts += listener.replica.say(T0, TextEcho("hi", "a"))
+    listener.facts += listener.replica.say(T0, TextEcho("hi", "a"), None)
     listener.echo(T0, 2400, done=True)
     listener.until(T0 + 5000 * MS)
 

@@ -19,6 +19,7 @@ from app.sandbox.faults import parse_faults
 from app.sandbox.log import HeardShelf
 from app.sandbox.media import Piece, Sight, Wants
 from app.sandbox.rooms import Room, Timing
+from app.sandbox.voice import Heard
 from tests.support.clock import FakeClock
 
 MS = 1_000_000
@@ -51,6 +52,28 @@ class FakeOutbox:
         return [operation["message"] for operation in self.posted if operation["op"] == "message"]
 
 
+class Mute:
+    """No voice at all."""
+
+    def speak(self, text: str, heard: Heard) -> None:
+        """Say so at once."""
+        heard(None)
+
+
+class SlowVoice:
+    """A voice that speaks when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Heard]] = []
+
+    def speak(self, text: str, heard: Heard) -> None:
+        """Keep what is to be spoken."""
+        self.asked.append((text, heard))
+
+    def finish(self, pcm: bytes | None) -> None:
+        """Have spoken the oldest text."""
+        _, heard = self.asked.pop(0)
+        heard(pcm)
 class Watcher:
     """Keeps what it sees and hears in a room."""
 
@@ -109,7 +132,9 @@ def kinds(log: list[dict[str, Any]], *wanted: str) -> list[dict[str, Any]]:
 class Stage:
     """A room on a clock that stands still."""
 
-    def __init__(self, *, max_participants: int | None = None, **faults: Any) -> None:
+    def __init__(
+        self, *, max_participants: int | None = None, voice: SlowVoice | None = None, **faults: Any
+    ) -> None:
         self.clock = FakeClock()
         self.people: list[int] = []
         self.replicas = 0
@@ -121,6 +146,7 @@ class Stage:
             faults=parse_faults({"strict_bytes": False, **faults}),
             timing=Timing(self.clock.now, self.clock.call_at),
             shelf=HeardShelf(),
+            voice=voice or Mute(),
             on_people=lambda _, count: self.people.append(count),
             on_replica=self._count,
         )
