@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 LOST = 1006
 """What the server reports for a connection that went without a close frame."""
 
+GOING_AWAY = 1001
+"""How a browser closes what a page had open that is left, or loaded anew (RFC 6455, 7.4.1)."""
+
 BUG = 1011
 """How a connection is closed that a bug of ours has ended."""
 
@@ -64,7 +67,7 @@ async def stream(socket: WebSocket, session_id: str) -> None:
         log.exception("a stream of session %s died", session_id)
         await Writer(socket, connection.clock).close(BUG)
     finally:
-        connection.detach(clean=code not in {LOST, TOO_SLOW})
+        connection.detach(clean=code not in {LOST, TOO_SLOW}, returns=code == GOING_AWAY)
         metrics.stream_closed()
 
 

@@ -179,18 +179,19 @@ class Connection:
             else out.OpenUtterance(utterance.utterance_id, utterance.accepted_bytes),
         )
 
-    def detach(self, *, clean: bool) -> None:
+    def detach(self, *, clean: bool, returns: bool = False) -> None:
         """The connection is gone; ``clean``: a close frame said so. Twice is as good as once.
 
         What is open is ended at once after a clean close, and kept for a while for a client that
-        was lost.
+        was lost. One without audio may come back, too, when its close frame said that it
+        ``returns``.
         """
         runner, speaker = self._runner, self._speaker
         runner.bus.unsubscribe(self.subscription)
         runner.frames.unsubscribe(self._viewer)
         self.subscription.close(1000)
         if self._seat is not None:
-            runner.audience.leave(self._seat, clean=clean)
+            runner.audience.leave(self._seat, clean=clean and not returns)
         if speaker.producer.connection != self.number:
             return
         speaker.teller.listener = None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
@@ -394,6 +395,21 @@ async def test_utterance_of_who_is_gone(app: FastAPI, code: int, stays_open: boo
 
     assert stays_open == (runner.speaker.voice.open is not None)
     assert runner.speaker.teller.listener is None
+
+
+@pytest.mark.parametrize(("code", "returns"), [(1000, False), (1001, True), (1006, True)])
+async def test_page_that_is_loaded_anew_comes_back(app: FastAPI, code: int, returns: bool) -> None:
+    """A browser closes with 1001 what watched in the page before; only 1000 is a farewell."""
+    runner = await new_session(app)
+    socket = RawSocket(app, runner.session_id, "role=observe")
+    serving = asyncio.create_task(socket.run())
+    await settle()
+    hello = json.loads(socket.outbox[1]["text"])
+    socket.end(code)
+    await serving
+
+    assert "observe" == hello["role"]
+    assert returns == (runner.resumes(hello["resume_token"]) is not None)
 
 
 async def test_who_takes_nothing_for_10_s_is_dropped(world: World, app: FastAPI) -> None:
