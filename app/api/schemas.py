@@ -428,6 +428,42 @@ class MessageCreate(RequestBody):
 # --- the service itself -----------------------------------------------------------------------
 
 
+class DefaultId(AnswerBody):
+    """An id as a request would give it."""
+
+    name: IdName
+    value: str
+
+
+class ConsoleDefaults(AnswerBody):
+    """What a session would be that names nothing itself."""
+
+    room: Literal["daily", "sandbox"]
+    audio_path: Literal["echo", "track"]
+    face: DefaultId | None
+    pal: DefaultId | None
+    """Both null: none is configured, a request must give one."""
+    needs_key: bool
+    """Whether calls need an API key."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Fill in what an empty request would be filled in with."""
+        try:
+            spec = SessionCreate().spec(settings)
+        except InvalidRequest:
+            spec = None
+        return cls.model_validate(
+            {
+                "room": settings.room_kind.value,
+                "audio_path": settings.audio_path,
+                "face": spec and spec.face,
+                "pal": spec and spec.pal,
+                "needs_key": bool(settings.api_keys),
+            }
+        )
+
+
 class Health(AnswerBody):
     """The service does what was asked about."""
 

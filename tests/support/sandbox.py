@@ -74,6 +74,8 @@ class SlowVoice:
         """Have spoken the oldest text."""
         _, heard = self.asked.pop(0)
         heard(pcm)
+
+
 class Watcher:
     """Keeps what it sees and hears in a room."""
 
