@@ -31,14 +31,16 @@ GREY = """(canvas) => {
 """A picture as text, one character a pixel."""
 
 
-@asynccontextmanager
-async def browsing(microphone: Path | None = None) -> AsyncIterator[Browser]:
-    """Start a browser. Whoever asks gets its microphone, which hears this WAV file over and over.
-
-    Raises AssertionError when no Chromium is installed: ``make test`` installs Debian's.
-    """
+def chromium() -> str:
+    """Where the system's browser is. Raises AssertionError: ``make test`` installs Debian's."""
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     assert program, "chromium is not installed"
+    return program
+
+
+@asynccontextmanager
+async def browsing(microphone: Path | None = None) -> AsyncIterator[Browser]:
+    """Start a browser; its microphone, which nobody has to allow, hears this file over and over."""
     arguments = [
         "--autoplay-policy=no-user-gesture-required",
         "--use-fake-device-for-media-stream",
@@ -47,7 +49,7 @@ async def browsing(microphone: Path | None = None) -> AsyncIterator[Browser]:
     if microphone is not None:
         arguments.append(f"--use-file-for-fake-audio-capture={microphone}")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=arguments)
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=arguments)
         try:
             yield browser
         finally:
