@@ -15,7 +15,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT_INSTALL := $(SUDO) apt-get update -qq </dev/null && \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends
 
-.PHONY: run test soak bench bench-peer lint types openapi lock
+.PHONY: run test soak bench bench-peer screenshots lint types openapi lock
 
 run: $(VENV)/run.stamp
 	@exec $(BIN)/avatar-bridge serve
@@ -35,6 +35,11 @@ bench: $(VENV)/test.stamp
 
 bench-peer: $(VENV)/test.stamp $(PEER)/stamp
 	@$(BIN)/python -m bench --peer $(PEER)/bin/python
+
+# The pictures in the README, taken anew.
+screenshots: $(VENV)/test.stamp
+	@mkdir -p deploy/screenshots
+	@SCREENSHOTS=$(CURDIR)/deploy/screenshots $(BIN)/python -m pytest tests/browser -k readme
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

@@ -33,17 +33,18 @@ export class Heading {
     state.dataset.status = view.status;
     const ends = new Date(view.expires_at);
     const time = ends.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-    find("expires").textContent = this.over ? "" : `until ${time} at the latest`;
+    find("expires").textContent = this.over ? "" : `until ${time}`;
     find("room").hidden = !view.conversation_url || this.over;
     if (view.conversation_url) find("room").href = view.conversation_url;
     for (const id of SPEAKING) find(id).disabled = this.over;
     if (view.status === "starting") this.cover("Waiting for the replica …");
     else this.cover(this.over ? "The session is over." : "");
+    find("another").hidden = !this.over;
   }
 
   /** Cover the picture with words; with none show it. */
   cover(words) {
-    find("veil").textContent = words;
+    find("veil-words").textContent = words;
     find("veil").hidden = !words;
   }
 }

@@ -33,7 +33,7 @@ export class Log {
     const { method, path, body, status, answer } = call;
     return this.#add({
       at: Date.now(),
-      type: `${method} /${path}`,
+      type: `${method} /${path.replace(/^sessions\/sess_\w+/, "…")}`,
       body: { ...(body === undefined ? {} : { request: body }), answer },
       summary: status ? `${status}${answer?.code ? ` ${answer.code}` : ""}` : "no answer",
       failed: status === 0 || status >= 400,

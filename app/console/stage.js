@@ -162,6 +162,7 @@ export class Stage {
         this.heading.show({ status: "ended", end_reason: message.reason });
         this.onChange();
         this.controls.hush();
+        this.screen.clear();
         break;
       case "session.expiring":
         this.notice.show(

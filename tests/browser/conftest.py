@@ -19,9 +19,9 @@ FORMAT = AudioFormat(Encoding.S16LE, ESPEAK_RATE, 1)
 
 @pytest.fixture(scope="module")
 def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a WAV file of a sentence, about 2 s."""
+    """Make a WAV file of a greeting, about 1 s."""
     file = tmp_path_factory.mktemp("audio") / "greeting.wav"
-    file.write_bytes(wav(FORMAT, encode(speech("Hello, this is my own voice."), FORMAT.encoding)))
+    file.write_bytes(wav(FORMAT, encode(speech("Hello there."), FORMAT.encoding)))
     return file
 
 
@@ -36,7 +36,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def browser(spoken: Path) -> Iterator[Browser]:
-    """Start the browser; its microphone says the sentence again and again."""
+    """Start the browser; its microphone hears the greeting again and again."""
     with sync_playwright() as playwright:
         browser = launch(playwright, spoken)
         yield browser

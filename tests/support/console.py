@@ -20,6 +20,7 @@ from playwright.sync_api import (
     Playwright,
     Request,
     Route,
+    ViewportSize,
     expect,
 )
 
@@ -28,8 +29,9 @@ from tests.support.service import DEADLINE_S, Service
 
 KEY = "key-of-the-browser-tests"
 
-DESK = {"width": 1280, "height": 900}
-PHONE = {"width": 390, "height": 844}
+DESK = ViewportSize(width=1280, height=900)
+TALL = ViewportSize(width=1280, height=1160)
+PHONE = ViewportSize(width=390, height=844)
 
 QUIET = -60
 """dB; where a meter begins."""
