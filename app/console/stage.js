@@ -158,6 +158,9 @@ export class Stage {
         this.heading.show({ status: message.status, end_reason: message.reason });
         this.onChange();
         break;
+      case "session.renewed":
+        this.heading.show({ conversation_url: message.conversation_url });
+        break;
       case "session.ended":
         this.heading.show({ status: "ended", end_reason: message.reason });
         this.onChange();
