@@ -1,5 +1,6 @@
 // The avatar's picture, drawn when its time has come.
 
+const REFRESH_MS = 16; // what is drawn now is seen when the display is next refreshed
 const MOST_WAITING = 25;
 const MOST_DECODING = 3;
 const RATE_OVER_MS = 2000;
@@ -35,7 +36,7 @@ export class Screen {
 
   /** Draw the newest picture that is due; call it once a picture of the display. */
   draw(now) {
-    const captured = this.playout.captured(now);
+    const captured = this.playout.captured(now + REFRESH_MS);
     let due = null;
     while (this.#waiting.length && this.#waiting[0].frame.capture <= captured) {
       due?.bitmap.close();

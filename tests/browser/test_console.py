@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
+from websockets.sync.client import connect
 
 from tests.support.console import KEY, PHONE, TALL, Visit, call
 from tests.support.service import Service
@@ -147,11 +148,17 @@ def test_reload_in_mid_speech_loses_nothing(visit: Visit) -> None:
 def test_other_client_takes_over_and_ends_the_session(visit: Visit, service: Service) -> None:
     """What others do with the session is seen here, and said with what to do about it."""
     session_id = visit.start()
+    stream_url = call(service, "GET", f"/sessions/{session_id}")["stream_url"]
+    visit.press("Play the sample")
+    visit.wait_for_utterance("playing")
+    with connect(stream_url, additional_headers={"Authorization": f"Bearer {KEY}"}, proxy=None):
+        about_other = visit.notice()
     call(service, "POST", f"/sessions/{session_id}/interrupt", reason="elsewhere")
     visit.wait_for_event("interrupt.accepted")
     call(service, "DELETE", f"/sessions/{session_id}")
     visit.page.locator("#state[data-status=ended]").wait_for()
 
+    assert "Another client speaks in this session. Speak again to take over." == about_other
     expect(visit.page.locator("#state")).to_have_text("over: deleted")
     for name in ("Play the sample", "Microphone", "Say", "End session"):
         expect(visit.page.get_by_role("button", name=name, exact=True)).to_be_disabled()
