@@ -99,13 +99,7 @@ class Renewal:
             case e.NextReady():
                 return (c.StopTimer(c.Timer.NEXT), c.StopTimer(c.Timer.EXPIRY))
             case e.NextFailed(error):
-                announce = (c.StartTimer(c.Timer.EXPIRY),) if before is Stage.READY else ()
-                return (
-                    c.StopTimer(c.Timer.NEXT),
-                    c.DropNext(),
-                    *announce,
-                    *self._try_again(error),
-                )
+                return (c.StopTimer(c.Timer.NEXT), c.DropNext(), *self._try_again(error))
             case e.VoiceRested():
                 self._failures = 0
                 return (c.MoveOver(),)

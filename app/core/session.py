@@ -374,14 +374,15 @@ class Session:
 
     def _watch_limit(self) -> tuple[c.Command, ...]:
         """Look ahead to the end of the conversation that speaks now."""
-        if not self._renews:
-            return ()
-        return (c.StartTimer(c.Timer.RENEWAL), c.StartTimer(c.Timer.EXPIRY))
+        return (c.StartTimer(c.Timer.RENEWAL),) if self._renews else ()
 
     def _renew(self, before: State, fact: renewal.Fact) -> tuple[c.Command, ...]:
         """Bring the next conversation on, and move over when nothing keeps us."""
         orders = self._renewal.handle(fact)
         match fact:
+            case e.RenewalDue() if orders and before is not State.RENEWING:
+                # Only a renewal that takes long is worth an announcement of the end.
+                return (*orders, c.StartTimer(c.Timer.EXPIRY))
             case e.NextReady() if before is State.READY:
                 return (*orders, c.PrepareMove())
             case e.NextReady():

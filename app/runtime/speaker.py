@@ -161,10 +161,13 @@ class Speaker:
         """Something changed: tell it, hand over what may be, be called again in time."""
         if self._is_over:
             return
-        if self._move is not None and self._move.tick(self._clock.now(), at_rest=self._pump.rests):
-            self._move = None
-            self._report(VoiceRested())
         self._publish()
+        if self._move is not None:
+            if self._move.tick(self._clock.now(), at_rest=self._pump.rests):
+                self._move = None
+                self._report(VoiceRested())  # what comes of it is a change of its own
+                return
+            self._publish()
         self._pump.wake()
 
     def finish(self) -> None:

@@ -163,7 +163,27 @@ async def test_speech_goes_over_without_a_sample_lost(path: AudioPathName) -> No
     (done,) = session.of("utterance.done")
     assert ("played", 15_000, 15_000) == (done["status"], done["sent_ms"], done["played_ms"])
     assert pcm == first + second
+    assert [] == session.of("session.expiring")
     assert 7000 <= len(first) // 48 < 9000
+
+
+async def test_what_was_said_is_told_before_the_move() -> None:
+    """The replica's last word comes from the room that it was said in."""
+    world = World()
+    async with world.session(**DAY) as session:
+        await ready_to_move(world)
+        speak(session, 6)
+        world.rooms[0].starts()
+        await world.clock.run(6040 * MS)
+        before = session.types()[-1]
+        world.rooms[0].stops(6.04)
+        await settle()
+
+        assert "session.renewing" in session.types()
+        assert "utterance.started" == before
+        assert ["replica.stopped_speaking", "utterance.done", "session.renewed"] == (
+            session.types()[-3:]
+        )
 
 
 # --- what happens on the way ----------------------------------------------------------------------
