@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests.support.daily_stage import Daily, ramp, run_daily, say, session_of, speak_through, speech
-from tests.support.processes import until
+from tests.support.processes import together, until
+from tests.support.service import Client
 
 PERSON = "6f1f1b9e-2d4f-4ab7-b9ef-0d4ff2a4e6f1"
 
@@ -150,3 +151,34 @@ async def test_an_unanswered_message_is_not_sent_again(daily: Daily) -> None:
 
     assert ("played", 8000, 7960) == (done["status"], done["received_ms"], done["sent_ms"])
     assert 7960 * 24 == len(speech(heard))
+
+
+async def test_speech_goes_over_to_another_conversation(daily: Daily) -> None:
+    """Sample by sample, from one Daily room to the next one."""
+    async with daily.clients() as (client, sandbox):
+        await together(*(speak_across(client, sandbox, path) for path in ("echo", "track")))
+
+
+async def speak_across(client: Client, sandbox: Client, path: str) -> None:
+    """Speak until the session has gone over; both rooms together heard what was said."""
+    session = await client.create_session(
+        wait=True,
+        persona_id="p1",
+        replica_id="r1",
+        audio_path=path,
+        lead_ms=500,
+        renew=True,
+        max_duration_s=60,
+        conversation={"properties": {"max_call_duration": 8}},
+    )
+    async with client.connect(session) as stream:
+        await say(stream, ramp(8))
+        renewed = await stream.wait_for("session.renewed")
+        done = await stream.wait_for("utterance.done")
+    rooms = (session["conversation_id"], renewed["conversation_id"])
+    heard = [speech(await sandbox.heard(each)) for each in rooms]
+    await client.end(session["id"])
+
+    assert ("played", 8000) == (done["status"], done["sent_ms"])
+    assert all(len(each) for each in heard)
+    assert np.array_equal(ramp(8), np.concatenate(heard))
