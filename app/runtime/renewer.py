@@ -63,6 +63,8 @@ class Renewer:
         """Carry one out; what takes time is a task that reports a fact."""
         match order:
             case c.CreateNext():
+                if not self._conversations.current.dropped:
+                    self._speaker.expect_end(self._conversations.current.ends_at)
                 self._conversations.create_next()
             case c.JoinNext():
                 self._conversations.join_next()
@@ -86,8 +88,8 @@ class Renewer:
     def _prepare_move(self) -> None:
         successor = self._conversations.next
         assert successor is not None  # it has reported that it is ready
-        latest = self._speaker.prepare_move(self._conversations.current.ends_at)
-        in_ms = (latest - self._clock.now()) // 1_000_000
+        left = self._speaker.prepare_move() - self._clock.now()
+        in_ms = max(0, left) // 1_000_000
         self._bus.publish(out.SessionRenewing(*_address(successor.conversation), in_ms))
 
     def _move_over(self) -> None:

@@ -93,28 +93,28 @@ class Speaker:
 
     def part(self) -> None:
         """Speak in this room no more: what it did not take, or not play, is for the next one."""
+        self._move = None
         self._part((), self.voice.playback.consumed_here)
 
-    def prepare_move(self, ends_at: int) -> int:
-        """Come to rest before Tavus ends the conversation at ``ends_at``, then say so; all in ns.
+    def expect_end(self, ends_at: int) -> None:
+        """Hand over only what can be spoken before Tavus ends the conversation at ``ends_at``."""
+        if self._move is None:
+            self._move = Move(self.voice.playback, ends_at=ends_at, lead_ms=self._lead_ms)
 
-        Returns when it waits for a pause no longer.
-        """
-        now = self._clock.now()
-        move = self._move = Move(
-            self.voice.playback, now=now, ends_at=ends_at, lead_ms=self._lead_ms
-        )
-        return move.latest
+    def prepare_move(self) -> int:
+        """Come to rest, then say so; returns when no pause is waited for any longer, in ns."""
+        assert self._move is not None  # the end was expected
+        self._move.allow(self._clock.now())
+        return self._move.latest
 
     def stay(self) -> None:
         """Go on in this room: there is no other after all."""
-        self._move = None
-        self.voice.playback.draining = False
+        if self._move is not None:
+            self._move.forbid(self._clock.now())
 
     def move(self, room: Room, conversation_id: str) -> None:
         """Speak in the room of another conversation from now on."""
         self.part()
-        self._move = None
         self.voice.playback.move(self._clock.now())
         self.enter(room, conversation_id)
 

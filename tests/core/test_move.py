@@ -226,16 +226,56 @@ def test_a_lost_tail_is_not_told_as_spoken() -> None:
 def test_it_may_be_called_off() -> None:
     """Speech goes on with the replica that was to be left."""
     stage = Stage()
-    stage.start("a")
-    stage.audio(20_000)
-    stage.leave(8000)
-    stage.run(8000 - LATEST_MS + 500)
-    stage.leaving = None
-    stage.voice.playback.draining = False
-    stage.end()
+    stage.say("a", 7000)
+    stage.leave(30_000)
+    stage.run(6500)  # it says what it has
+    draining = stage.voice.playback.draining
+    stage.say("b", 3000)
+    assert stage.leaving is not None
+    stage.leaving.forbid(stage.now)
     stage.settle()
+    stage.run(5000)
+
+    assert draining
+    assert [] == stage.moves
+    assert ["done a played 7000/7000/7000 replica", "done b played 3000/3000/3000 replica"] == (
+        stage.log("utterance.done")
+    )
+
+
+@paths
+def test_a_next_replica_that_is_late_finds_all_that_could_not_be_said(path: AudioPathName) -> None:
+    """The one before is handed only what it has the time for; the rest is held."""
+    stage = Stage(OPTIONS[path])
+    stage.start("a")
+    stage.audio(10_000)
+    stage.end()
+    stage.expect_end(8000)
+    stage.run(7900)
+    silent = stage.voice.playback.plays_on_ms(stage.now)
+    stage.run(20_000)
+    before = moved_ms(stage)
+    stage.follow()
     stage.run_out()
 
-    assert [] == stage.moves
+    assert 0 == silent
+    assert [] == before
+    assert [27_900] == moved_ms(stage)
     assert bytes(stage.fed) == stage.heard("a")
-    assert "done a played 20000/20000/20000 replica" in stage.log()
+    assert "done a played 10000/10000/10000 replica" in stage.log()
+
+
+def test_without_a_next_replica_a_move_stays_forbidden() -> None:
+    """When the end is near, what waits is held also after one that failed."""
+    stage = Stage()
+    stage.start("a")
+    stage.audio(10_000)
+    stage.leave(8000)
+    stage.run(5000)
+    assert stage.leaving is not None
+    stage.leaving.forbid(stage.now)
+    sent = len(stage.sent)
+    stage.run(5000)
+
+    assert sent == len(stage.sent)
+    assert [] == stage.moves

@@ -167,6 +167,30 @@ async def test_speech_goes_over_without_a_sample_lost(path: AudioPathName) -> No
     assert 7000 <= len(first) // 48 < 9000
 
 
+@paths
+async def test_next_replica_that_is_late_loses_nothing(path: AudioPathName) -> None:
+    """What the one before could not have said in time was not given to it."""
+    world = World()
+    async with world.session(**SHORT, audio_path=path) as session:
+        await world.clock.run(9 * S)
+        world.prepare = alone
+        pcm = ramp(15)
+        say(session, pcm)
+        await world.clock.run(11 * S)
+        world.rooms[0].say("system.shutdown", properties={"shutdown_reason": "max_call_duration"})
+        await world.clock.run(5 * S)
+        gap = session.types()[-1]
+        world.prepare = lambda _room: None
+        world.rooms[1].report(e.ParticipantJoined(REPLICA))
+        await world.clock.run(12 * S)
+        spoken = b"".join(map(heard, world.rooms))
+
+    (done,) = session.of("utterance.done")
+    assert "replica.left" == gap
+    assert pcm == spoken
+    assert ("played", 15_000, 15_000) == (done["status"], done["sent_ms"], done["played_ms"])
+
+
 async def test_what_was_said_is_told_before_the_move() -> None:
     """The replica's last word comes from the room that it was said in."""
     world = World()

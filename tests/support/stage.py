@@ -214,12 +214,19 @@ class Stage:
 
     def leave(self, ends_in_ms: float) -> None:
         """Prepare to move over to another replica before this one's conversation ends."""
-        self.leaving = Move(
-            self.voice.playback,
-            now=self.now,
-            ends_at=self.now + round(ends_in_ms * MS),
-            lead_ms=self.options.lead_ms,
-        )
+        self.expect_end(ends_in_ms)
+        self.follow()
+
+    def expect_end(self, ends_in_ms: float) -> None:
+        """The conversation ends, and there is no other replica yet."""
+        ends_at = self.now + round(ends_in_ms * MS)
+        self.leaving = Move(self.voice.playback, ends_at=ends_at, lead_ms=self.options.lead_ms)
+        self.settle()
+
+    def follow(self) -> None:
+        """The other replica is ready."""
+        assert self.leaving is not None
+        self.leaving.allow(self.now)
         self.settle()
 
     def _move_over(self) -> None:
