@@ -171,7 +171,7 @@ def _room_factory(
         if settings.room_kind is RoomKind.SANDBOX:
             return SandboxRoom(url, token, BOT_NAME, report, show, encoders, clock, tasks)
         is_track = path is AudioPathName.TRACK
-        return RemoteRoom(url, token, BOT_NAME, report, clock, workers, is_track=is_track)
+        return RemoteRoom(url, token, BOT_NAME, report, show, clock, workers, is_track=is_track)
 
     return make_room
 

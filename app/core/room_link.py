@@ -4,6 +4,8 @@ A message is a length (u32, network byte order) and so many bytes of MessagePack
 one release, so the fields go without names. Times do not cross: each end has its own clock.
 
 A worker holds a few rooms; ``room`` is the number that the service gave to one.
+
+Picture and sound of the rooms come on a link of their own, from the worker only, in the same form.
 """
 
 from __future__ import annotations
@@ -15,9 +17,13 @@ from typing import Generic, TypeVar
 import msgspec
 
 from app.core.events import Participant
+from app.core.media import Picture, Sound, Wants
 
 MAX_BYTES = 1024 * 1024
 """Largest message; a room's app messages are far smaller."""
+
+MEDIA_MAX_BYTES = 8 * 1024 * 1024
+"""Largest message with media; 1920x1080 as RGB is 6.2 MB."""
 
 _LENGTH = struct.Struct("!I")
 
@@ -74,11 +80,18 @@ class Clear(_Message, tag="clear", frozen=True):
     epoch: int
 
 
+class Watch(_Message, tag="watch", frozen=True):
+    """Show this of a room from now on, in place of what was wanted before."""
+
+    room: int
+    wants: Wants
+
+
 class Ping(_Message, tag="ping", frozen=True):
     """Show that you live; answered by ``Pong``."""
 
 
-Order = Join | Leave | Write | Send | Clear | Ping
+Order = Join | Leave | Write | Send | Clear | Watch | Ping
 
 
 # --- from the worker --------------------------------------------------------------------------
@@ -210,25 +223,47 @@ OfRoom = (
 Report = Ready | Pong | OfRoom
 
 
+# --- from the worker, on the media link ---------------------------------------------------------
+
+
+class Shown(_Message, tag="shown", frozen=True):
+    """A picture of the replica."""
+
+    room: int
+    picture: Picture
+
+
+class Heard(_Message, tag="heard", frozen=True):
+    """A piece of sound of the replica or of somebody else in the room."""
+
+    room: int
+    sound: Sound
+
+
+OfMedia = Shown | Heard
+
+
 # --- how it is written ------------------------------------------------------------------------
 
 T = TypeVar("T", bound=_Message)
 
 
-def encode(message: Order | Report) -> bytes:
+def encode(message: Order | Report | OfMedia) -> bytes:
     """Write one message, with its length. Raises ``LinkBroken`` when it is too large."""
     body = msgspec.msgpack.encode(message)
-    if len(body) > MAX_BYTES:
-        raise LinkBroken(f"a message has {len(body)} bytes; {MAX_BYTES} fit")
+    limit = MEDIA_MAX_BYTES if isinstance(message, OfMedia) else MAX_BYTES
+    if len(body) > limit:
+        raise LinkBroken(f"a message has {len(body)} bytes; {limit} fit")
     return _LENGTH.pack(len(body)) + body
 
 
 class LinkReader(Generic[T]):
     """Puts messages together from pieces of any size."""
 
-    def __init__(self, decoder: msgspec.msgpack.Decoder[T]) -> None:
+    def __init__(self, decoder: msgspec.msgpack.Decoder[T], max_bytes: int = MAX_BYTES) -> None:
         """Have read nothing."""
         self._decoder = decoder
+        self._max_bytes = max_bytes
         self._held = bytearray()
 
     def feed(self, data: bytes) -> Iterator[T]:
@@ -239,17 +274,17 @@ class LinkReader(Generic[T]):
         try:
             while len(held) - start >= _LENGTH.size:
                 (length,) = _LENGTH.unpack_from(held, start)
-                if length > MAX_BYTES:
+                if length > self._max_bytes:
                     raise LinkBroken(f"a message of {length} bytes is announced")
                 end = start + _LENGTH.size + length
                 if len(held) < end:
                     return
-                body = bytes(held[start + _LENGTH.size : end])
-                start = end
                 try:
-                    message = self._decoder.decode(body)
+                    with memoryview(held) as view, view[start + _LENGTH.size : end] as body:
+                        message = self._decoder.decode(body)
                 except msgspec.DecodeError as error:
                     raise LinkBroken(f"a message cannot be understood: {error}") from error
+                start = end
                 yield message
         finally:
             del held[:start]
@@ -263,3 +298,8 @@ def order_reader() -> LinkReader[Order]:
 def report_reader() -> LinkReader[Report]:
     """Make a reader for the service's end."""
     return LinkReader(msgspec.msgpack.Decoder(Report))
+
+
+def media_reader() -> LinkReader[OfMedia]:
+    """Make a reader for the service's end of the media link."""
+    return LinkReader(msgspec.msgpack.Decoder(OfMedia), MEDIA_MAX_BYTES)

@@ -34,13 +34,17 @@ from app.core.room_link import (
     Send,
     Sent,
     Unanswered,
+    Watch,
     Went,
     Write,
 )
 from app.daily.audio import AudioOut
 from app.daily.crossing import Crossing
 from app.daily.errors import Refusal, check_address, is_too_large, refusal_for
+from app.daily.media import RoomMedia
 from app.runtime.clock import NS_PER_S, Clock, Handle, deadline
+from app.runtime.encoders import Encoders
+from app.runtime.room import ReportMedia
 
 log = logging.getLogger(__name__)
 
@@ -86,22 +90,25 @@ T = TypeVar("T")
 class DailyRoom:
     """Our participant in one room."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  # which one and whom to tell, then what to run on
         self,
         number: int,
         tell: Callable[[Report], None],
         clock: Clock,
         attic: set[object],
+        encoders: Encoders,
+        show: ReportMedia,
         *,
         auto_silence: bool,
     ) -> None:
-        """Be outside. ``attic`` keeps what must not be destroyed yet."""
+        """Be outside. ``attic`` keeps what must not be destroyed yet; media goes to ``show``."""
         self._number = number
         self._tell = tell
         self._clock = clock
         self._attic = attic
         self._auto_silence = auto_silence
         self._crossing = Crossing(asyncio.get_running_loop())
+        self._media = RoomMedia(self._crossing, clock, encoders, show)
         self._client: CallClient | None = None
         self._audio: AudioOut | None = None
         self._is_in = False
@@ -149,6 +156,7 @@ class DailyRoom:
                 return
         if not self._has_failed:
             self._is_told = True
+            self._media.enter(client, self._there.values())
             self._tell(Joined(self._number, tuple(self._there.values()), self._ours))
             if self._is_interrupted:
                 self._tell(Interrupted(self._number))
@@ -158,6 +166,7 @@ class DailyRoom:
         if self._leaving.is_set():
             return
         self._leaving.set()
+        self._media.close()
         self._is_told = False  # nobody wants to hear of it any more
         if self._joining is not None:
             _resolve(self._joining, "we leave")
@@ -194,6 +203,11 @@ class DailyRoom:
         given = 0 if self._audio is None else self._audio.clear(order.epoch)
         self._tell(Cleared(self._number, order.epoch, given))
 
+    def watch(self, order: Watch) -> None:
+        """Show what is wanted of the room, now or once we are in."""
+        if not self._has_failed and not self._leaving.is_set():
+            self._media.watch(order.wants)
+
     def send(self, order: Send) -> None:
         """Send an app message to everybody in the room."""
         number, client = order.number, self._client
@@ -219,12 +233,14 @@ class DailyRoom:
         person = self._note(participant)
         if person is not None and self._is_told:
             self._tell(Came(self._number, person))
+            self._media.meet(self._there.values())
 
     def on_left(self, participant: Mapping[str, Any]) -> None:
         """Somebody went."""
         person = self._there.pop(str(participant.get("id")), None)
         if person is not None and self._is_told:
             self._tell(Went(self._number, person))
+            self._media.meet(self._there.values())
 
     def on_message(self, message: Any) -> None:
         """Somebody said something, or pretends to be somebody."""
@@ -384,6 +400,7 @@ class DailyRoom:
             return
         self._has_failed = True
         self._is_told = False
+        self._media.close()
         for number in tuple(self._waiting):
             # It may have been delivered: said again it could be heard twice.
             self._waiting[number].cancel()

@@ -1,4 +1,4 @@
-"""The room worker: ``python -m app.daily.worker --fd N``, a child of the service.
+"""The room worker: ``python -m app.daily.worker --fd N --media-fd M``, a child of the service.
 
 It holds a few Daily rooms and nothing else, because one mistake in the SDK ends its whole process,
 and because an audio completion waits for whatever Python does at that moment. It lives as long as
@@ -19,6 +19,7 @@ from typing import Any, assert_never
 from daily import Daily
 
 from app import logs
+from app.core.media import Media
 from app.core.room_link import (
     Clear,
     Failed,
@@ -32,12 +33,15 @@ from app.core.room_link import (
     Ready,
     Report,
     Send,
+    Watch,
     Write,
     encode,
     order_reader,
 )
+from app.daily.media_link import MediaLink
 from app.daily.room import DailyRoom
 from app.runtime.clock import NS_PER_S, Clock, SystemClock, deadline
+from app.runtime.encoders import Encoders
 from app.runtime.tasks import Tasks
 
 MAX_WAITING = 8 * 1024 * 1024
@@ -52,9 +56,13 @@ log = logging.getLogger(__name__)
 class RoomWorker(asyncio.Protocol):
     """The worker's end of the link, and its rooms."""
 
-    def __init__(self, clock: Clock, attic: set[object], *, auto_silence: bool) -> None:
+    def __init__(
+        self, clock: Clock, attic: set[object], media: MediaLink, *, auto_silence: bool
+    ) -> None:
         """Have no rooms. ``attic`` keeps what the SDK may still use, until the process ends."""
         self._clock = clock
+        self._media = media
+        self._encoders = Encoders(threads=1)  # audio completions need the interpreter, too
         self._auto_silence = auto_silence
         self._reader = order_reader()
         self._tasks = Tasks(self._on_bug)
@@ -117,10 +125,7 @@ class RoomWorker(asyncio.Protocol):
             case Ping():
                 self.tell(Pong())
             case Join(number):
-                room = self._rooms[number] = DailyRoom(
-                    number, self.tell, self._clock, self._attic, auto_silence=self._auto_silence
-                )
-                self._spawn(number, room.join(order))
+                self._spawn(number, self._make(number).join(order))
             case Leave(number):
                 self._spawn(number, self._leave(number))
             case Write(number):
@@ -132,8 +137,26 @@ class RoomWorker(asyncio.Protocol):
             case Clear(number):
                 if number in self._rooms:
                     self._rooms[number].clear(order)
+            case Watch(number):
+                if number in self._rooms:
+                    self._rooms[number].watch(order)
             case _:
                 assert_never(order)
+
+    def _make(self, number: int) -> DailyRoom:
+        def show(media: Media) -> None:
+            self._media.show(number, media)
+
+        room = self._rooms[number] = DailyRoom(
+            number,
+            self.tell,
+            self._clock,
+            self._attic,
+            self._encoders,
+            show,
+            auto_silence=self._auto_silence,
+        )
+        return room
 
     async def _leave(self, number: int) -> None:
         room = self._rooms.get(number)
@@ -142,6 +165,7 @@ class RoomWorker(asyncio.Protocol):
                 await room.leave()
         finally:
             self._rooms.pop(number, None)
+            self._media.forget(number)
             self.tell(Left(number))
 
     def _spawn(self, number: int, coro: Coroutine[Any, Any, None]) -> None:
@@ -153,11 +177,15 @@ class RoomWorker(asyncio.Protocol):
             self.tell(Failed(int(name), "the room worker broke", again=True))
 
 
-async def serve(link: socket.socket, attic: set[object], *, auto_silence: bool) -> None:
+async def serve(
+    link: socket.socket, media_link: socket.socket, attic: set[object], *, auto_silence: bool
+) -> None:
     """Hold rooms until the service is gone, then leave them."""
-    worker = RoomWorker(SystemClock(), attic, auto_silence=auto_silence)
+    media = MediaLink()
+    worker = RoomWorker(SystemClock(), attic, media, auto_silence=auto_silence)
     attic.add(worker)  # a client whose room could not be left may not be destroyed either
     loop = asyncio.get_running_loop()
+    await loop.create_connection(lambda: media, sock=media_link)
     await loop.create_connection(lambda: worker, sock=link)
     await worker.orphaned.wait()
     await worker.close()
@@ -167,6 +195,7 @@ def main() -> None:
     """Be a worker; does not return."""
     parser = argparse.ArgumentParser(prog="app.daily.worker")
     parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--media-fd", type=int, required=True)
     parser.add_argument("--auto-silence", action="store_true")
     parser.add_argument("--log-level", default="info")
     parser.add_argument("--log-format", default="text")
@@ -178,8 +207,8 @@ def main() -> None:
     code = 1
     try:
         Daily.init()
-        link = socket.socket(fileno=options.fd)
-        asyncio.run(serve(link, attic, auto_silence=options.auto_silence))
+        link, media_link = (socket.socket(fileno=fd) for fd in (options.fd, options.media_fd))
+        asyncio.run(serve(link, media_link, attic, auto_silence=options.auto_silence))
         code = 0
     except Exception:
         log.exception("the room worker broke")

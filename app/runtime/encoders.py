@@ -28,9 +28,10 @@ log = logging.getLogger(__name__)
 class Encoders:
     """The threads. They start with the first picture; ``close`` ends them."""
 
-    def __init__(self) -> None:
-        """Have none."""
-        threads = max(1, min(MAX_THREADS, (os.cpu_count() or 2) - 1))
+    def __init__(self, threads: int | None = None) -> None:
+        """Have none; at most ``threads`` will be, by default one less than there are cores."""
+        if threads is None:
+            threads = max(1, min(MAX_THREADS, (os.cpu_count() or 2) - 1))
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="encoder")
 
     def encoder(self, show: ReportMedia) -> Encoder:

@@ -19,7 +19,7 @@ from app.core.media import Wants
 from app.core.pcm import Chunk
 from app.runtime.clock import NS_PER_S, Clock, deadline
 from app.runtime.credits import Credits, Frames
-from app.runtime.room import ReportFact
+from app.runtime.room import ReportFact, ReportMedia
 from app.runtime.worker import Worker
 from app.runtime.workers import Workers
 
@@ -45,6 +45,7 @@ class RemoteRoom:
         token: str | None,
         name: str,
         report: ReportFact,
+        show: ReportMedia,
         clock: Clock,
         workers: Workers,
         *,
@@ -55,11 +56,15 @@ class RemoteRoom:
         self._token = token
         self._name = name
         self._report_fact = report
+        self._show = show
         self._clock = clock
         self._workers = workers
         self._is_track = is_track
         self._worker: Worker | None = None
         self._number = 0
+        self._wants = Wants()
+        self._is_ordered = False
+        """The worker knows of the room."""
         self._answered = asyncio.Event()
         """The join went well or failed."""
         self._has_left = asyncio.Event()
@@ -86,6 +91,9 @@ class RemoteRoom:
             worker.leave(self._number)  # whoever left may have stopped waiting for it
             return
         worker.send(link.Join(self._number, self._url, self._token, self._name, self._is_track))
+        self._is_ordered = True
+        if self._wants:
+            self.watch(self._wants)
         try:
             async with deadline(self._clock, self._clock.now() + JOIN_NS):
                 await self._answered.wait()
@@ -158,7 +166,10 @@ class RemoteRoom:
             return await asyncio.shield(answer)
 
     def watch(self, wants: Wants) -> None:
-        """Give nothing: a worker has no pictures and no sound to give."""
+        """Give these pictures and this sound from now on; the worker fetches and encodes them."""
+        self._wants = wants
+        if self._is_ordered and not self._gone and self._worker is not None:
+            self._worker.send(link.Watch(self._number, wants))
 
     async def ping(self) -> None:
         """Raise ``RoomFailed`` (of ``app.errors``) when the worker is dead."""
@@ -206,6 +217,11 @@ class RemoteRoom:
                 self._report(e.LinkRestored())
             case _:
                 assert_never(report)
+
+    def see(self, media: link.OfMedia) -> None:
+        """Show what is to be seen or heard."""
+        if not self._gone:
+            self._show(media.picture if isinstance(media, link.Shown) else media.sound)
 
     def worker_lost(self, why: str) -> None:
         """The worker is dead, and our place with it."""

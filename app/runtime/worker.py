@@ -1,4 +1,4 @@
-"""One room worker: a child process, the link to it, and the watch over it.
+"""One room worker: a child process, the links to it, and the watch over it.
 
 A worker is dead when its process is, when its link ends, and also when it hangs: it is asked for a
 sign of life by this process, so a freeze of its own interpreter lock shows as well. A dead worker
@@ -12,12 +12,14 @@ import logging
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from app.core.room_link import (
     Leave,
     Left,
     LinkBroken,
+    LinkReader,
+    OfMedia,
     OfRoom,
     Order,
     Ping,
@@ -25,12 +27,15 @@ from app.core.room_link import (
     Ready,
     Report,
     encode,
+    media_reader,
     report_reader,
 )
 from app.errors import RoomFailed
 from app.runtime.clock import NS_PER_S, Clock, Handle, deadline
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T", bound=Report | OfMedia)
 
 START_NS = 10 * NS_PER_S
 """Longest wait for a new worker; a cold start on a slow machine takes 2 s."""
@@ -53,6 +58,10 @@ class Tenant(Protocol):
 
     def take(self, report: OfRoom) -> None:
         """Something happened in the room."""
+        ...
+
+    def see(self, media: OfMedia) -> None:
+        """Something is to be seen or heard in the room."""
         ...
 
     def worker_lost(self, why: str) -> None:
@@ -85,6 +94,7 @@ class Worker:
         self._overdue: dict[int, Handle] = {}
         self._process: asyncio.subprocess.Process | None = None
         self._transport: asyncio.Transport | None = None
+        self._media_transport: asyncio.Transport | None = None
         self._started = asyncio.Event()
         """It takes rooms, or never will."""
         self._over = asyncio.Event()
@@ -182,24 +192,30 @@ class Worker:
     # --- inside
 
     async def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
+        (ours, theirs), (our_media, their_media) = socket.socketpair(), socket.socketpair()
+        with theirs, their_media:
             try:
                 self._process = await asyncio.create_subprocess_exec(
                     *self._command,
                     "--fd",
                     str(theirs.fileno()),
+                    "--media-fd",
+                    str(their_media.fileno()),
                     stdin=asyncio.subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
+                    pass_fds=[theirs.fileno(), their_media.fileno()],
                     env=dict(self._environment),
                     start_new_session=True,  # Ctrl-C is for us: rooms are left in good order
                 )
             except BaseException:
                 ours.close()
+                our_media.close()
                 raise
         loop = asyncio.get_running_loop()
+        self._media_transport, _ = await loop.create_connection(
+            lambda: _Link(media_reader(), self._see, self._lost), sock=our_media
+        )
         self._transport, _ = await loop.create_connection(
-            lambda: _Link(self._take, self._lost), sock=ours
+            lambda: _Link(report_reader(), self._take, self._lost), sock=ours
         )
         if self.dead:  # killed before there was anything to kill
             self._end_process()
@@ -234,6 +250,11 @@ class Worker:
                     self._vacate(report.room)
                 if tenant is not None and not self.dead:
                     tenant.take(report)
+
+    def _see(self, media: OfMedia) -> None:
+        tenant = self._tenants.get(media.room)
+        if tenant is not None and not self.dead:
+            tenant.see(media)
 
     def _give_up(self, room: int) -> None:
         log.warning("a room worker did not leave a room in time and takes no more")
@@ -277,16 +298,19 @@ class Worker:
         if self._process is not None:
             with suppress(ProcessLookupError):  # it ended by itself
                 self._process.kill()
-        if self._transport is not None:
-            self._transport.abort()
+        for transport in (self._transport, self._media_transport):
+            if transport is not None:
+                transport.abort()
 
 
-class _Link(asyncio.Protocol):
-    """Our end of the link."""
+class _Link(asyncio.Protocol, Generic[T]):
+    """Our end of a link."""
 
-    def __init__(self, take: Callable[[Report], None], lost: Callable[[str], None]) -> None:
+    def __init__(
+        self, reader: LinkReader[T], take: Callable[[T], None], lost: Callable[[str], None]
+    ) -> None:
         """Hand every message to ``take``, and the link's end, once, to ``lost``."""
-        self._reader = report_reader()
+        self._reader = reader
         self._take = take
         self._lost = lost
 

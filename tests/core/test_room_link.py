@@ -6,8 +6,11 @@ from hypothesis import strategies as st
 
 from app.core import room_link as link
 from app.core.events import Participant
+from app.core.media import Picture, PictureChoice, PictureCodec, Sound, Wants
 
 ANNA = Participant("p1", "tavus-replica-r1", "Anna")
+
+CHOICE = PictureChoice(PictureCodec.JPEG, 25, 640)
 
 ORDERS: list[link.Order] = [
     link.Join(1, "https://tavus.daily.co/c1", None, "Bridge", True),
@@ -16,6 +19,7 @@ ORDERS: list[link.Order] = [
     link.Write(1, 3, bytes(960)),
     link.Send(2, 7, '{"event_type":"conversation.echo"}'),
     link.Clear(1, 4),
+    link.Watch(2, Wants(frozenset({CHOICE}), sound=True)),
     link.Ping(),
 ]
 
@@ -58,10 +62,24 @@ def test_reports_are_read_as_they_were_written() -> None:
     assert REPORTS == list(reader.feed(b"".join(map(link.encode, REPORTS))))
 
 
+def test_media_is_read_as_it_was_written() -> None:
+    """On a link of its own, where a picture may be larger than any other message."""
+    large = Picture(CHOICE, 640, 360, bytes(2 * link.MAX_BYTES), 7, skipped=2)
+    reports: list[link.OfMedia] = [
+        link.Shown(1, large),
+        link.Heard(1, Sound(b"ab", 24_000, 8)),
+        link.Heard(2, Sound(b"cd", 24_000, 9, "p1")),
+    ]
+
+    assert reports == list(link.media_reader().feed(b"".join(map(link.encode, reports))))
+
+
 def test_what_is_too_large_is_not_written() -> None:
     """The bound is the same at both ends."""
     with pytest.raises(link.LinkBroken, match="fit"):
         link.encode(link.Said(1, "x" * link.MAX_BYTES))
+    with pytest.raises(link.LinkBroken, match="fit"):
+        link.encode(link.Shown(1, Picture(CHOICE, 1, 1, bytes(link.MEDIA_MAX_BYTES), 7)))
 
 
 @pytest.mark.parametrize(

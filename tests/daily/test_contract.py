@@ -53,6 +53,15 @@ def test_audio_keeps_real_time_while_the_loop_does_not(try_: Try) -> None:
     assert SLACK_MS > max(late)
 
 
+def test_audio_keeps_real_time_beside_pictures() -> None:
+    """Of 1280x720, as many as a room shows, made into JPEG on the worker's one thread for that."""
+    found = trial("pictures", "100").found
+
+    assert 100 == len(found["late"])
+    assert SLACK_MS > sorted(found["late"])[94]  # what is once lost is never caught up
+    assert 25 <= found["pictures"]
+
+
 def test_little_is_heard_after_an_interrupt(try_: Try) -> None:
     """What was in flight is all that plays on, and it is over after 45 ms by the source's clock."""
     tails = try_("interrupts").found
@@ -90,7 +99,7 @@ def test_a_source_has_one_writer_at_a_time(try_: Try) -> None:
 # --- requests
 
 
-@pytest.mark.parametrize("name", ["audio", "room", "worker"])
+@pytest.mark.parametrize("name", ["audio", "media", "room", "worker"])
 def test_calls_of_ours_are_those_of_the_sdk(name: str) -> None:
     """Whatever we call on an SDK object by its name has the arguments that we give it."""
     path = Path(app.daily.__file__).with_name(f"{name}.py")
@@ -131,7 +140,7 @@ def test_requests_are_understood(try_: Try) -> None:
     number = "'int' object is not an instance of 'str'"
     closed = "AppMessage(Signalling(ChannelNotOpen))"
     fine = (
-        *("profiles", "subscribe", "inputs", "add", "publish", "publish plainly", "swap"),
+        *("profiles", "subscribe", "watch", "inputs", "add", "publish", "publish plainly", "swap"),
         *("remove", "remove again", "leave", "leave again"),
     )
 

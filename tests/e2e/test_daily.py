@@ -7,10 +7,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import simplejpeg
+from numpy.typing import NDArray
 
+from app.core.frame_header import HEADER_BYTES, FrameHeader, FrameKind
 from tests.support.daily_stage import Daily, ramp, run_daily, say, session_of, speak_through, speech
 from tests.support.processes import together, until
-from tests.support.service import Client
+from tests.support.service import Client, Stream
 
 PERSON = "6f1f1b9e-2d4f-4ab7-b9ef-0d4ff2a4e6f1"
 
@@ -182,3 +185,52 @@ async def speak_across(client: Client, sandbox: Client, path: str) -> None:
     assert ("played", 8000) == (done["status"], done["sent_ms"])
     assert all(len(each) for each in heard)
     assert np.array_equal(ramp(8), np.concatenate(heard))
+
+
+async def test_what_is_watched_comes_from_the_room(daily: Daily) -> None:
+    """Picture and sound of the replica while somebody watches, and speech as ever beside them."""
+    async with daily.clients() as (client, sandbox):
+        session = await session_of(client, "track")
+        room = session["conversation_id"]
+        async with client.connect(session) as stream:
+            await stream.send(
+                {
+                    "type": "frames.subscribe",
+                    "video": {"max_width": 320},
+                    "audio": {"sample_rate": 24_000},
+                }
+            )
+            await until("pictures come", lambda: frames(stream, FrameKind.VIDEO))
+            await say(stream, ramp(1))
+            done = await stream.wait_for("utterance.done")
+            await until("all is heard", lambda: len(sound(stream)) >= len(ramp(1)))
+            await stream.send({"type": "frames.unsubscribe"})
+            await until("nobody watches", lambda: subscriptions(daily, room)[-1] == set())
+            heard = await sandbox.heard(room)
+        await client.end(session["id"])
+
+    sizes = {simplejpeg.decode_jpeg(data).shape for _, data in frames(stream, FrameKind.VIDEO)}
+    assert {(180, 320, 3)} == sizes
+    assert np.array_equal(ramp(1), sound(stream))
+    assert np.array_equal(ramp(1), speech(heard))
+    assert ("played", 1000) == (done["status"], done["played_ms"])
+    assert [{"camera", "microphone"}, set()] == subscriptions(daily, room)
+
+
+def frames(stream: Stream, kind: FrameKind) -> list[tuple[FrameHeader, bytes]]:
+    """All frames of one kind so far."""
+    found = [(FrameHeader.unpack(frame), frame[HEADER_BYTES:]) for frame in stream.binary]
+    return [(header, data) for header, data in found if header.kind == kind]
+
+
+def sound(stream: Stream) -> NDArray[np.int16]:
+    """What a viewer has heard of the replica so far, without silence."""
+    pieces = b"".join(data for _, data in frames(stream, FrameKind.AUDIO))
+    return speech(np.frombuffer(pieces, "<i2"))
+
+
+def subscriptions(daily: Daily, room: str) -> list[set[str]]:
+    """What of the replica was to be received, oldest first."""
+    asked = [entry["asked"] for entry in daily.cloud.log("subscriptions", room=room)]
+    media = [each["media"] for one in asked for each in one.values()]
+    return [{kind for kind, state in each.items() if state == "subscribed"} for each in media]

@@ -9,6 +9,7 @@ import pytest
 
 from app import errors
 from app.core import events as e
+from app.core.media import Media, Picture, PictureChoice, PictureCodec, Sound, Wants
 from app.core.pcm import Chunk
 from app.runtime.clock import SystemClock
 from app.runtime.room_remote import CLEAR_NS, FRAMES_AHEAD, JOIN_NS, RemoteRoom
@@ -29,6 +30,7 @@ class Rig:
         command = (sys.executable, "-m", "tests.support.room_worker", how)
         self.workers = Workers(self.clock, command, rooms_per_worker=4, on_lost=lambda: None)
         self.facts: list[e.RoomFact] = []
+        self.media: list[Media] = []
 
     def room(self, name: str = "r") -> RemoteRoom:
         """A room that is not joined."""
@@ -37,6 +39,7 @@ class Rig:
             None,
             "Bridge",
             self.facts.append,
+            self.media.append,
             self.clock,
             self.workers,
             is_track=True,
@@ -250,3 +253,37 @@ async def test_what_happens_in_the_room_is_told(rig: Rig) -> None:
     told = [type(fact) for fact in rig.facts]
     assert [e.LinkInterrupted, e.LinkRestored, e.ParticipantJoined, e.ParticipantLeft] == told[:4]
     assert [{"a": 1}, "b"] == [fact.message for fact in rig.of(e.AppMessageReceived)]
+
+
+EVERYTHING = Wants(frozenset({PictureChoice(PictureCodec.JPEG, 25, 1280)}), sound=True, people=True)
+
+
+@pytest.mark.parametrize("early", [True, False])
+async def test_what_is_watched_is_shown(rig: Rig, early: bool) -> None:
+    """Wished before the join or in the room; it comes from the worker as it is."""
+    room = rig.room()
+    if early:
+        room.watch(EVERYTHING)
+    await room.join()
+    if not early:
+        room.watch(EVERYTHING)
+    await until("all was shown", lambda: len(rig.media) == 3)
+
+    (choice,) = EVERYTHING.pictures
+    assert [
+        Picture(choice, 16, 10, b"picture", 7),
+        Sound(b"sound!", 24_000, 8),
+        Sound(b"person", 24_000, 9, "p1"),
+    ] == rig.media
+
+
+async def test_nothing_is_shown_of_a_room_that_was_left(rig: Rig) -> None:
+    """What was on its way is dropped, and a wish comes too late."""
+    room = await rig.joined()
+    room.watch(EVERYTHING)
+    await room.leave()
+    before = len(rig.media)
+    room.watch(EVERYTHING)
+    other = await rig.joined("other")
+    other.watch(EVERYTHING)
+    await until("the other shows", lambda: len(rig.media) == before + 3)

@@ -47,6 +47,10 @@ class Rig:
         """Be a tenant."""
         self.reports.append(report)
 
+    def see(self, media: link.OfMedia) -> None:
+        """Be a tenant."""
+        raise AssertionError(media)
+
     def worker_lost(self, why: str) -> None:
         """Be a tenant."""
         self.losses.append(why)

@@ -25,6 +25,9 @@ class Tenant:
     def take(self, report: link.OfRoom) -> None:
         self.reports.append(report)
 
+    def see(self, media: link.OfMedia) -> None:
+        raise AssertionError(media)
+
     def worker_lost(self, why: str) -> None:
         self.losses.append(why)
 

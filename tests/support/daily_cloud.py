@@ -73,8 +73,8 @@ class FakeCloud:
         """What was done so far, oldest first, each ``{"at_ns", "pid", "what", ...}``.
 
         ``at_ns`` is the machine's monotonic clock. Kinds: ``init``, ``source``, ``join``,
-        ``joined``, ``request``, ``message``, ``audio``, ``left``, ``release``, ``released``,
-        ``freeze``, ``fatal``.
+        ``joined``, ``request``, ``subscriptions``, ``renderer``, ``message``, ``audio``, ``left``,
+        ``release``, ``released``, ``freeze``, ``fatal``.
         """
         lines = (self._folder / "log.jsonl").read_bytes().split(b"\n")[:-1]
         entries: list[dict[str, Any]] = [json.loads(line) for line in lines]

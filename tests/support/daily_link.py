@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
 from app.core import room_link as link
+from app.core.media import Media
 from tests.support.daily_cloud import FakeCloud
 from tests.support.service import clean_environment
 
@@ -28,26 +30,31 @@ class DailyLink:
         """Run with ``options``; ``cloud`` is what its SDK meets."""
         self.cloud = FakeCloud(folder)
         self.reports: list[link.Report] = []
+        self.media: list[Media] = []
+        """What was to be seen and heard in any room."""
         self._options = options
         self._news = asyncio.Condition()
         self._closed = False
 
     async def __aenter__(self) -> Self:
         """Start it, and wait until it is ready."""
-        ours, theirs = socket.socketpair()
-        with theirs:
+        (ours, theirs), (our_media, their_media) = socket.socketpair(), socket.socketpair()
+        with theirs, their_media:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "app.daily.worker",
                 "--fd",
                 str(theirs.fileno()),
+                "--media-fd",
+                str(their_media.fileno()),
                 *self._options,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), their_media.fileno()],
                 env=clean_environment() | self.cloud.environment,
             )
         self._reader, self._writer = await asyncio.open_connection(sock=ours)
-        self._reading = asyncio.create_task(self._read())
+        self._media_reader, self._media_writer = await asyncio.open_connection(sock=our_media)
+        self._reading = asyncio.gather(self._read(), self._watch())
         await self.wait(link.Ready)
         return self
 
@@ -61,6 +68,7 @@ class DailyLink:
         self._writer.close()
         code = await self.wait_ended()
         await self._reading
+        self._media_writer.close()
         if error is None:
             assert 0 == code
             assert [] == self.cloud.log("fatal")
@@ -97,6 +105,26 @@ class DailyLink:
             raise AssertionError(f"no {kind.__name__} came: {self.reports[-20:]}") from None
         assert len(self.of(kind)) >= count, f"it ended before: {self.reports[-20:]}"
         return self.of(kind)
+
+    async def wait_media(self, enough: Callable[[list[Media]], object]) -> list[Media]:
+        """What was to be seen and heard, once it is enough."""
+        try:
+            async with asyncio.timeout(DEADLINE_S), self._news:
+                await self._news.wait_for(lambda: enough(self.media))
+        except TimeoutError:
+            raise AssertionError(f"never enough: {len(self.media)} pieces") from None
+        return self.media
+
+    async def _watch(self) -> None:
+        reader = link.media_reader()
+        while data := await self._media_reader.read(65536):
+            async with self._news:
+                for report in reader.feed(data):
+                    if isinstance(report, link.Shown):
+                        self.media.append(report.picture)
+                    else:
+                        self.media.append(report.sound)
+                self._news.notify_all()
 
     async def _read(self) -> None:
         reader = link.report_reader()

@@ -1,14 +1,16 @@
 """A room worker without rooms: speaks the link as ``app.daily.worker`` does, or misbehaves.
 
-Run as ``python -m tests.support.room_worker HOW --fd N``. ``HOW`` is ``good``, ``broken`` (ends at
-once), ``mute`` (is never ready), ``deaf`` (ready, and then answers nothing), ``stuck`` (never has
-left a room), ``stubborn`` (does not end) or ``mad`` (says what nobody understands).
+Run as ``python -m tests.support.room_worker HOW --fd N --media-fd M``. ``HOW`` is ``good``,
+``broken`` (ends at once), ``mute`` (is never ready), ``deaf`` (ready, and then answers nothing),
+``stuck`` (never has left a room), ``stubborn`` (does not end) or ``mad`` (says what nobody
+understands).
 
 A room is told by its URL: one with ``fails`` cannot be joined, one with ``again`` not this time,
 a join of one with ``unanswered`` never ends; one with ``silent`` answers neither messages nor
-clears; of all others the first two frames sound at once and no more. A message ``refuse``,
-``large`` or ``lost`` meets its fate; ``die`` ends the process; ``say X`` is said to us as JSON
-``X``; ``cut`` and ``mend`` are about the signalling; ``come`` and ``go`` about Anna.
+clears; of all others the first two frames sound at once and no more, and what is watched is shown
+once. A message ``refuse``, ``large`` or ``lost`` meets its fate; ``die`` ends the process;
+``say X`` is said to us as JSON ``X``; ``cut`` and ``mend`` are about the signalling; ``come`` and
+``go`` about Anna.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import time
 
 from app.core import room_link as link
 from app.core.events import Participant
+from app.core.media import Picture, Sound, Wants
 
 ANNA = Participant("p-replica", "tavus-replica-r1", "Anna")
 
@@ -27,9 +30,10 @@ ANNA = Participant("p-replica", "tavus-replica-r1", "Anna")
 class FakeWorker:
     """Blocks; there is nothing else in this process."""
 
-    def __init__(self, how: str, descriptor: int) -> None:
+    def __init__(self, how: str, descriptor: int, media_descriptor: int) -> None:
         self._how = how
         self._socket = socket.socket(fileno=descriptor)
+        self._media_socket = socket.socket(fileno=media_descriptor)
         self._urls: dict[int, str] = {}
         self._frames: dict[int, int] = {}
 
@@ -51,6 +55,16 @@ class FakeWorker:
 
     def _tell(self, report: link.Report) -> None:
         self._socket.sendall(link.encode(report))
+
+    def _show(self, room: int, wants: Wants) -> None:
+        shown: list[link.OfMedia] = [
+            link.Shown(room, Picture(choice, 16, 10, b"picture", 7)) for choice in wants.pictures
+        ]
+        if wants.sound:
+            shown.append(link.Heard(room, Sound(b"sound!", 24_000, 8)))
+        if wants.people:
+            shown.append(link.Heard(room, Sound(b"person", 24_000, 9, "p1")))
+        self._media_socket.sendall(b"".join(map(link.encode, shown)))
 
     def _obey(self, order: link.Order) -> None:
         match order:
@@ -75,6 +89,8 @@ class FakeWorker:
             case link.Clear(room, epoch):
                 if "silent" not in self._urls[room]:
                     self._tell(link.Cleared(room, epoch, 480 * min(4, self._frames[room])))
+            case link.Watch(room, wants):
+                self._show(room, wants)
             case link.Send(room, number, message):
                 if "silent" not in self._urls[room]:
                     self._answer(room, number, message)
@@ -106,4 +122,4 @@ class FakeWorker:
 
 
 if __name__ == "__main__":
-    FakeWorker(sys.argv[1], int(sys.argv[3])).run()
+    FakeWorker(sys.argv[1], int(sys.argv[3]), int(sys.argv[5])).run()

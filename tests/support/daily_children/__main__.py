@@ -12,7 +12,7 @@ from tests.support.daily_children import audio, clients, lives, misuse, rooms
 CHILDREN: dict[str, Callable[..., Coroutine[Any, Any, None] | None]] = {
     child.__name__: child
     for child in (
-        *(audio.stalls, audio.interrupts, audio.writes, audio.borrowed),
+        *(audio.stalls, audio.pictures, audio.interrupts, audio.writes, audio.borrowed),
         *(clients.requests, clients.threads_of_callbacks, clients.lookup),
         *(rooms.rooms, rooms.worker_joining),
         *(lives.lifetimes, lives.exit_pending, lives.exit_drained, lives.exit_joining),

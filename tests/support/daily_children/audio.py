@@ -11,7 +11,10 @@ from typing import Any
 
 import daily
 
+from app.core.media import Media, PictureChoice, PictureCodec, RawPicture
 from app.core.pcm import SAMPLE_RATE as RATE
+from app.core.picture import i420_bytes
+from app.runtime.encoders import Encoders
 from tests.support.daily_children.common import FRAME, finish, settle
 from tests.support.daily_children.player import Player
 
@@ -27,6 +30,27 @@ async def stalls(frames: str) -> None:
         time.sleep(0.08)  # noqa: ASYNC251  # a blocked loop is the point
     await player.silence()
     finish([(end - began) * 1000 - 20 * count for count, end in enumerate(player.watch.ends, 1)])
+    await player.out.close()
+    os._exit(0)  # as a worker ends
+
+
+async def pictures(frames: str) -> None:
+    """How late (ms) each frame is over while pictures are made into JPEG, and how many were."""
+    daily.Daily.init()
+    made: list[Media] = []
+    encoder = Encoders(threads=1).encoder(made.append)
+    choice = PictureChoice(PictureCodec.JPEG, 30, 1280)
+    encoder.watch(frozenset({choice}))
+    noise = os.urandom(i420_bytes(1280, 720))
+    player = Player(set())
+    began = time.monotonic()
+    player.play(int(frames))
+    for number in range(int(frames) * 20 * 30 // 1000):
+        encoder.take(RawPicture(1280, 720, noise, number * 33_333))
+        await asyncio.sleep(1 / 30)
+    await player.silence()
+    late = [(end - began) * 1000 - 20 * count for count, end in enumerate(player.watch.ends, 1)]
+    finish({"late": late, "pictures": len(made)})
     await player.out.close()
     os._exit(0)  # as a worker ends
 

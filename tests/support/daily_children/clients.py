@@ -11,6 +11,7 @@ import daily
 
 from app.core.pcm import SAMPLE_RATE as RATE
 from app.daily.errors import refusal_for
+from app.daily.media import PIECE_MS
 from app.daily.room import NO_MEDIA, PUBLISHING, SETTINGS
 from tests.support.daily_children.common import DEADLINE_S, Listener, finish, settle
 
@@ -48,6 +49,8 @@ def requests() -> None:
     client.set_user_name("Bridge")
     ask("profiles", client.update_subscription_profiles, NO_MEDIA)
     ask("subscribe", client.update_subscriptions, {NOBODY: {"media": NO_MEDIA["base"]}})
+    both = {"camera": "subscribed", "microphone": "subscribed"}
+    ask("watch", client.update_subscriptions, {NOBODY: {"media": both}})
     ask("subscribe nobody", client.update_subscriptions, {"*": {"media": NO_MEDIA["base"]}})
     ask("inputs", client.update_inputs, SETTINGS["inputs"])
     ask("add", client.add_custom_audio_track, "stream", track, ignore_audio_level=True)
@@ -69,7 +72,7 @@ def requests() -> None:
             client.set_video_renderer(NOBODY, print, color_format=form)
         except ValueError as error:
             found[form] = str(error)
-    client.set_audio_renderer(NOBODY, print, callback_interval_ms=20)
+    client.set_audio_renderer(NOBODY, print, sample_rate=RATE, callback_interval_ms=PIECE_MS)
     client.release()
     for name, call in {"released": client.leave, "released twice": client.release}.items():
         try:

@@ -17,6 +17,7 @@ from app.core.room_link import Join, encode
 from app.daily import worker
 from app.daily.room import DailyRoom
 from app.runtime.clock import Handle, SystemClock
+from app.runtime.encoders import Encoders
 from tests.support.daily_children.common import finish
 
 
@@ -45,8 +46,10 @@ async def rooms(port: str, *names: str) -> None:
     through_proxy(port)
     daily.Daily.init()
     told: dict[str, list[Any]] = {name: [] for name in names}
+    encoders = Encoders(threads=1)
     ours = {
-        name: DailyRoom(1, told[name].append, Hasty(), set(), auto_silence=False) for name in names
+        name: DailyRoom(1, told[name].append, Hasty(), set(), encoders, print, auto_silence=False)
+        for name in names
     }
     began = time.monotonic()
     await asyncio.gather(
@@ -72,5 +75,6 @@ def worker_joining(port: str) -> None:
         ours.close()
 
     threading.Thread(target=be_the_service, daemon=True).start()
-    sys.argv[1:] = ["--fd", str(theirs.detach())]
+    _, media = socket.socketpair()
+    sys.argv[1:] = ["--fd", str(theirs.detach()), "--media-fd", str(media.detach())]
     worker.main()

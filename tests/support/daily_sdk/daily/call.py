@@ -11,15 +11,20 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+import soxr
+
 from . import cloud
 from .audio import CustomAudioTrack
 from .events import EventHandler, Line, guarded
-from .media import AudioData, VideoFrame
+from .media import PICTURE, AudioData, Piece, VideoFrame
 from .process import PROCESS
 from .room import JoinFailed, Room
 
 Completion = Callable[[str | None], None]
 JoinCompletion = Callable[[Mapping[str, Any] | None, str | None], None]
+
+KINDS = ("camera", "microphone")
 
 CLOSED = "AppMessage(Signalling(ChannelNotOpen))"
 
@@ -42,6 +47,8 @@ class Call:
         self._handler = handler
         self._name = ""
         self._room: Room | None = None
+        self._people: dict[str, bool] = {}
+        """Participant id → whether it is a replica, in the order in which they came."""
         self._connected = False
         self._numbers = 0
         self._kinds: Counter[str] = Counter()
@@ -109,6 +116,7 @@ class Call:
 
     def _enter(self, room: Room, completion: JoinCompletion | None) -> None:
         self._room, self._connected = room, True
+        self._people = {other["id"]: _is_replica(other) for other in room.others}
         people = {"local": room.me()} | {other["id"]: other for other in room.others}
         session = {"meetingSession": {"id": str(uuid.uuid4())}, "participants": people}
         self._emit("on_call_state_updated", "joining")
@@ -194,10 +202,12 @@ class Call:
 
     def on_joined_by(self, participant: dict[str, Any]) -> None:
         """Somebody came."""
+        self._people[participant["id"]] = _is_replica(participant)
         self._emit("on_participant_joined", participant)
 
     def on_left_by(self, participant: dict[str, Any]) -> None:
         """Somebody went."""
+        self._people.pop(participant["id"], None)
         self._emit("on_participant_left", participant, "leftCall")
 
     def on_message(self, message: Any, sender: str) -> None:
@@ -228,6 +238,59 @@ class Call:
             self.hang_up()
             self._emit("on_call_state_updated", "left")
 
+    # --- media
+
+    def subscribe(self) -> None:
+        """Receive what is subscribed to, and nothing else."""
+        room = self._room
+        if room is None or room.media is None:
+            return
+        seen, heard = ({who for who in self._people if self._has(who, kind)} for kind in KINDS)
+        replicas = {who for who, is_replica in self._people.items() if is_replica}
+        room.media.want(
+            video=bool(seen & replicas),
+            audio=bool(heard & replicas),
+            people=bool(heard - replicas),
+        )
+
+    def on_media(self, piece: Piece) -> None:
+        """Bring a piece to the renderers, on the media's own thread."""
+        who = piece.participant_id or self._replica()
+        if who is None or self.releasing:
+            return
+        if piece.kind == PICTURE:
+            self._show(who, piece.width, piece.height, piece.payload)
+        else:
+            self._play(who, piece.payload, piece.sample_rate)
+
+    def _replica(self) -> str | None:
+        """The last replica that came."""
+        return next((who for who, is_one in reversed(self._people.items()) if is_one), None)
+
+    def _has(self, who: str, source: str) -> bool:
+        wanted = self.settings["subscriptions"].get(who, {}).get("media", {})
+        return bool(wanted.get(source, "unsubscribed") != "unsubscribed")
+
+    def _show(self, who: str, width: int, height: int, i420: bytes | None) -> None:
+        """Show a picture to its renderers; without one, a black one of the renderer's format."""
+        for callback, form in self._renderers_of(who, "camera"):
+            pixels = width * height
+            if i420 is not None and form != "I420":
+                cloud.die(f"the stand-in has no pictures in {form}")
+            blank = bytes(pixels * 3 // 2 if form == "I420" else pixels * len(form))
+            micros = time.time_ns() // 1000
+            frame = VideoFrame(blank if i420 is None else i420, width, height, micros, form)
+            guarded(callback, who, frame, "camera")
+
+    def _play(self, who: str, pcm: bytes, rate: int) -> None:
+        """Play mono sound to its renderers, each at its own rate."""
+        for callback, wanted in self._renderers_of(who, "microphone"):
+            samples = np.frombuffer(pcm, "<i2")
+            if wanted != rate:
+                samples = soxr.resample(samples, rate, wanted)
+            data = AudioData(16, wanted, 1, len(samples), samples.tobytes())
+            guarded(callback, who, data, "microphone")
+
     # --- callbacks
 
     def _emit(self, method: str, *args: Any) -> None:
@@ -241,6 +304,7 @@ class Call:
         self, participant_id: str, source: str, callback: Callable[..., None], how: Any
     ) -> None:
         """Keep a renderer; it cannot be removed."""
+        cloud.log("renderer", room=self.url, participant_id=participant_id, source=source)
         self._renderers.append((participant_id, source, callback, how))
 
     def steer(self, command: dict[str, Any]) -> None:
@@ -255,24 +319,15 @@ class Call:
             case "eject":
                 self.on_ejected()
             case "video":
-                size = (command["width"], command["height"])
-                pixels = command["width"] * command["height"]
-                for callback, form in self._renderers_of(command["participant_id"], "camera"):
-                    length = pixels * 3 // 2 if form == "I420" else pixels * len(form)
-                    micros = time.time_ns() // 1000
-                    frame = VideoFrame(bytes(length), *size, micros, form)
-                    guarded(callback, command["participant_id"], frame, "camera")
+                self._show(command["participant_id"], command["width"], command["height"], None)
             case "audio":
-                for callback, rate in self._renderers_of(command["participant_id"], "microphone"):
-                    data = AudioData(16, rate, 1, rate // 50, bytes(rate // 50 * 2))
-                    guarded(callback, command["participant_id"], data, "microphone")
+                self._play(command["participant_id"], bytes(960), 24_000)
 
     def _renderers_of(
         self, participant_id: str, source: str
     ) -> list[tuple[Callable[..., None], Any]]:
         """Those of a subscribed participant's source."""
-        wanted = self.settings["subscriptions"].get(participant_id, {}).get("media", {})
-        if wanted.get(source, "unsubscribed") == "unsubscribed":
+        if not self._has(participant_id, source):
             return []
         return [
             (callback, how)
@@ -291,3 +346,7 @@ class Call:
             thread.start()
         for thread in crowd:
             thread.join()
+
+
+def _is_replica(participant: Mapping[str, Any]) -> bool:
+    return "tavus-" in participant["info"]["userId"]

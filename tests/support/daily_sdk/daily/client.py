@@ -122,6 +122,7 @@ class CallClient:
         """Change them, each participant's and each profile's."""
         call = self._usable()
         changes = json.loads(json.dumps(participant_settings or {}))
+        cloud.log("subscriptions", room=call.url, asked=changes)
         profiles = json.loads(json.dumps(profile_settings or {}))
 
         def change() -> str | None:
@@ -133,6 +134,7 @@ class CallClient:
                     )
             call.settings["subscriptions"].update(changes)
             call.settings["profiles"].update(profiles)
+            call.subscribe()
             return None
 
         call.request("update_subscriptions", change, completion)

@@ -21,6 +21,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from . import cloud
+from .media import MediaFeed, Piece
 
 FRAME_HEADER = struct.Struct("!IH")
 """Epoch and padding of a track frame: the SDK knows neither."""
@@ -44,6 +45,7 @@ class Listener(Protocol):
     def on_sent(self, number: int, error: str | None) -> None: ...
     def on_signalling(self, connected: bool) -> None: ...
     def on_ejected(self) -> None: ...
+    def on_media(self, piece: Piece) -> None: ...
 
 
 class Room:
@@ -58,6 +60,8 @@ class Room:
         self._listener = listener
         self._left = threading.Event()
         self._link: ClientConnection | None = None
+        self.media: MediaFeed | None = None
+        """Where pictures and sound come from, if there are any."""
         sandbox = os.environ.get("FAKE_DAILY_SANDBOX")
         found = URL.fullmatch(url)
         if found is None:
@@ -65,6 +69,8 @@ class Room:
             cloud.die(f"join of something that is no room of Daily's: {url!r}")
         if sandbox:
             self._link = _connect(f"{sandbox}/rooms/{found[1]}/link", token, name)
+            media_url = _url(f"{sandbox}/rooms/{found[1]}/media", token, name)
+            self.media = MediaFeed(media_url, listener.on_media)
             joined = json.loads(self._link.recv())
             self.participant_id = joined["id"]
             self.others = [_participant(card) for card in joined["participants"]]
@@ -97,6 +103,8 @@ class Room:
     def leave(self) -> None:
         """Go out; nothing is told any more. The second time does nothing."""
         self._left.set()
+        if self.media is not None:
+            self.media.close()
         if self._link is not None:
             with contextlib.suppress(ConnectionClosed):
                 self._link.send('{"op":"leave"}')
@@ -134,11 +142,15 @@ class Room:
                 self._listener.on_signalling(True)
 
 
-def _connect(url: str, token: str | None, name: str) -> ClientConnection:
+def _url(url: str, token: str | None, name: str) -> str:
     query = urlencode({"name": name} if token is None else {"name": name, "token": token})
+    return f"{url.replace('http', 'ws', 1)}?{query}"
+
+
+def _connect(url: str, token: str | None, name: str) -> ClientConnection:
     try:
         return connect(
-            f"{url.replace('http', 'ws', 1)}?{query}",
+            _url(url, token, name),
             proxy=None,
             compression=None,
             close_timeout=1,
