@@ -3,8 +3,9 @@
 ::
 
     create the session ─▶ connect ─▶ utterance.start, packets, utterance.end   (held by flow.pause)
-                             │
-                             └─ events in ─▶ lines, position, barge-in ─▶ utterance.done
+             │               │
+             │               └─ events in ─▶ lines, position, barge-in ─▶ utterance.done
+             └─▶ connect as a viewer, if asked to: picture and sound in ─▶ file
     whatever happened: delete the session, tell the times
 """
 
@@ -14,20 +15,24 @@ import asyncio
 import json
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
 import httpx
 from rich.console import Console
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
 from app.core.pcm import Encoding
 from app.errors import FormatMismatch, SessionOver
 from app.runtime.clock import NS_PER_S, Clock, SystemClock
 from app.runtime.tasks import Tasks
+from app.speak.recording import Recording
 from app.speak.report import Report, Times
 from app.speak.source import length_ms, packets
+from app.speak.stream import SpeakFailed, opened, refused, said
+from app.speak.watching import watching
 from app.speak.wish import Wish
 
 UTTERANCE = "speak"
@@ -49,15 +54,6 @@ PROGRESS_MS = 100
 """A bar that moves ten times a second looks smooth."""
 
 
-class SpeakFailed(Exception):
-    """Not everything was played; the text is one line for people."""
-
-    def __init__(self, line: str, exit_code: int = 1) -> None:
-        """Keep what to say and how to exit."""
-        self.exit_code = exit_code
-        super().__init__(line)
-
-
 def run(wish: Wish) -> int:
     """Speak and return the exit code: 0, 1 for a failure, or 128 plus the signal that ended it."""
     console = Console(highlight=False, soft_wrap=True)
@@ -66,7 +62,9 @@ def run(wish: Wish) -> int:
         total_ms = length_ms(wish.source, wish.format) if isinstance(wish.source, bytes) else None
         if total_ms == 0:
             return _fail(NO_AUDIO)
-        asyncio.run(_run(wish, Report(console, total_ms)))
+        # So is a file that cannot be written.
+        recording = None if wish.save_frames is None else Recording(wish.save_frames)
+        asyncio.run(_run(wish, Report(console, total_ms), recording))
     except FormatMismatch as mismatch:
         return _fail(f"{mismatch.code}: {mismatch.detail}")
     except SpeakFailed as failed:
@@ -79,8 +77,8 @@ def _fail(line: str, exit_code: int = 1) -> int:
     return exit_code
 
 
-async def _run(wish: Wish, report: Report) -> None:
-    speaking = Speaking(wish, SystemClock(), report)
+async def _run(wish: Wish, report: Report, recording: Recording | None) -> None:
+    speaking = Speaking(wish, SystemClock(), report, recording)
     loop = asyncio.get_running_loop()
 
     def stop(number: signal.Signals) -> None:
@@ -90,17 +88,24 @@ async def _run(wish: Wish, report: Report) -> None:
     # behind. timeout(1), for one, always sends two.
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop, number)
-    await speaking.run()
+    try:
+        await speaking.run()
+    finally:
+        if recording is not None and (saved := await asyncio.to_thread(recording.close)):
+            report.line(f"saved   {saved}")
 
 
 class Speaking:
     """One session with one utterance, from its creation to its end."""
 
-    def __init__(self, wish: Wish, clock: Clock, report: Report) -> None:
-        """Prepare; needs a running event loop."""
+    def __init__(
+        self, wish: Wish, clock: Clock, report: Report, recording: Recording | None
+    ) -> None:
+        """Prepare; needs a running event loop. ``recording`` takes what the avatar shows."""
         self._wish = wish
         self._clock = clock
         self._report = report
+        self._recording = recording
         self._times = Times()
         self._tasks = Tasks(lambda _, error: self.stop(error))
         self._may_send = asyncio.Event()
@@ -136,9 +141,9 @@ class Speaking:
         try:
             answer = await http.post("/sessions", json=self._wish.session)
         except httpx.HTTPError as error:
-            raise SpeakFailed(f"no service answers at {self._wish.url}: {_said(error)}") from None
+            raise SpeakFailed(f"no service answers at {self._wish.url}: {said(error)}") from None
         if answer.status_code != 201:
-            raise _refused("the session was refused", answer.status_code, answer.content)
+            raise refused("the session was refused", answer.status_code, answer.content)
         self._times.created = self._clock.now()
         session: dict[str, Any] = answer.json()
         self._report.created(session)
@@ -148,35 +153,37 @@ class Speaking:
         try:
             await http.delete(f"/sessions/{session['id']}", timeout=END_TIMEOUT_S)
         except httpx.HTTPError as error:
-            self._report.line(f"the session could not be ended: {_said(error)}")
+            self._report.line(f"the session could not be ended: {said(error)}")
 
     async def _perform(self, session: dict[str, Any]) -> None:
-        try:
-            async with connect(
-                f"{session['stream_url']}?progress_ms={PROGRESS_MS}",
-                additional_headers=self._wish.headers,
-                compression=None,  # never negotiated by the protocol
-                close_timeout=END_TIMEOUT_S,
-            ) as socket:
-                self._tasks.spawn("reader", self._read(socket))
-                self._tasks.spawn("sender", self._send(socket))
-                try:
-                    error = await self._outcome
-                finally:
-                    await self._tasks.close()
-        except InvalidStatus as refused:
-            response = refused.response
-            raise _refused(
-                "the stream was refused", response.status_code, response.body or b""
-            ) from None
-        except (OSError, InvalidHandshake) as broken:
-            raise SpeakFailed(f"the stream cannot be opened: {_said(broken)}") from None
+        if self._recording is None:
+            await self._speak(session)
+            return
+        async with watching(session, self._recording, self._clock, self.stop) as began:
+            await self._speak(session, began)
+
+    async def _speak(
+        self, session: dict[str, Any], began: Callable[[], Awaitable[object]] | None = None
+    ) -> None:
+        """Speak, and return when all is over; not before ``began`` has returned."""
+        url = f"{session['stream_url']}?progress_ms={PROGRESS_MS}"
+        async with opened(url, self._wish.headers) as socket:
+            self._tasks.spawn("reader", self._read(socket))
+            self._tasks.spawn("sender", self._send(socket, began))
+            try:
+                error = await self._outcome
+            finally:
+                await self._tasks.close()
         if error is not None:
             raise error
 
     # --- out
 
-    async def _send(self, socket: ClientConnection) -> None:
+    async def _send(
+        self, socket: ClientConnection, began: Callable[[], Awaitable[object]] | None
+    ) -> None:
+        if began is not None:
+            await began()
         fmt = self._wish.format
         shown: dict[str, Any] = {"encoding": fmt.encoding}
         if fmt.encoding is not Encoding.WAV:
@@ -200,7 +207,7 @@ class Speaking:
         except ConnectionClosed:
             pass  # the reader tells why
         except OSError as error:
-            self.stop(SpeakFailed(f"the audio cannot be read: {_said(error)}"))
+            self.stop(SpeakFailed(f"the audio cannot be read: {said(error)}"))
 
     async def _barge_in(self, socket: ClientConnection, after_s: float) -> None:
         await self._clock.sleep_until(self._clock.now() + int(after_s * NS_PER_S))
@@ -271,16 +278,3 @@ class Speaking:
             self.stop(SpeakFailed(NO_AUDIO))
         else:
             self.stop(None)
-
-
-def _refused(what: str, status: int, body: bytes | bytearray) -> SpeakFailed:
-    """Say it in the words of the problem document, if there is one."""
-    try:
-        problem = json.loads(body)
-        return SpeakFailed(f"{what}: {problem['code']}: {problem['detail']}")
-    except (ValueError, TypeError, KeyError):
-        return SpeakFailed(f"{what} with status {status}")
-
-
-def _said(error: Exception) -> str:
-    return str(error) or type(error).__name__

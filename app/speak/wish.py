@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Self
 
 from app.core.pcm import MAX_RATE, MIN_RATE, SAMPLE_RATE, AudioFormat, Encoding
@@ -16,6 +17,9 @@ WAV = AudioFormat(Encoding.WAV, SAMPLE_RATE, 1)
 
 SESSION_FIELDS = ("replica_id", "persona_id", "audio_path")
 """What of ``POST /sessions`` has a flag."""
+
+VIDEO_ENDINGS = (".mp4", ".mov", ".mkv", ".webm")
+"""Of files that picture and sound can be saved to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class Wish:
     """Sizes of the messages, in turn; a pipe may give less at a time."""
     interrupt_after_s: float | None = None
     """Barge in so long after playing began."""
+    save_frames: Path | None = None
+    """Record the avatar's picture and sound there."""
     session: dict[str, str] = field(default_factory=dict)
     """The body of ``POST /sessions``."""
     api_key: str | None = field(default=None, repr=False)
@@ -43,6 +49,7 @@ class Wish:
             format=args.format,
             packet_bytes=args.packet_bytes,
             interrupt_after_s=args.interrupt_after_s,
+            save_frames=args.save_frames,
             session={name: value for name, value in given.items() if value is not None},
             api_key=args.api_key or os.environ.get("BRIDGE_API_KEY"),
         )
@@ -74,6 +81,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="sizes of the messages, in turn, odd ones too; default: 4096",
     )
     add("--interrupt-after-s", type=_seconds, metavar="S", help="barge in S seconds into playing")
+    add(
+        "--save-frames",
+        type=_video,
+        metavar="FILE.mp4",
+        help=f"record the avatar, picture and sound; or {', '.join(VIDEO_ENDINGS[1:])}",
+    )
     add("--replica-id", metavar="ID", help="default: the service's")
     add("--persona-id", metavar="ID", help="default: the service's")
     add("--audio-path", choices=("echo", "track"), help="default: the service's")
@@ -84,6 +97,13 @@ def _source(name: str) -> Source:
         return open_source(name)
     except OSError as error:
         raise argparse.ArgumentTypeError(f"{name}: {error.strerror}") from None
+
+
+def _video(name: str) -> Path:
+    path = Path(name)
+    if path.suffix.lower() not in VIDEO_ENDINGS:
+        raise argparse.ArgumentTypeError(f"must end in {', '.join(VIDEO_ENDINGS)}")
+    return path
 
 
 def service_url(text: str) -> str:

@@ -39,6 +39,7 @@ def test_every_flag_counts(speech: str, monkeypatch: pytest.MonkeyPatch) -> None
     asked = wish(
         *(speech, "--url", "https://bridge.example/", "--api-key", "key"),
         *("--format", "pcm_mulaw:8000:2", "--packet-bytes", "1,999", "--interrupt-after-s", "0.5"),
+        *("--save-frames", "films/Film.MP4"),
         *("--replica-id", "r1", "--persona-id", "p1", "--audio-path", "track"),
     )
 
@@ -48,6 +49,7 @@ def test_every_flag_counts(speech: str, monkeypatch: pytest.MonkeyPatch) -> None
         format=AudioFormat(Encoding.MULAW, 8000, 2),
         packet_bytes=(1, 999),
         interrupt_after_s=0.5,
+        save_frames=Path("films/Film.MP4"),
         session={"replica_id": "r1", "persona_id": "p1", "audio_path": "track"},
         api_key="key",
     )
@@ -72,6 +74,7 @@ def test_key_is_not_shown(speech: str) -> None:
         (["--packet-bytes", "-5"], "must be numbers above 0"),
         (["--interrupt-after-s", "nan"], "must be a number of seconds"),
         (["--interrupt-after-s", "soon"], "must be a number of seconds"),
+        (["--save-frames", "film.gif"], "must end in .mp4, .mov, .mkv, .webm"),
         (["--audio-path", "telephone"], "invalid choice"),
     ],
 )
