@@ -25,7 +25,8 @@ test: $(VENV)/test.stamp $(NODE_MODULES)/stamp
 	@command -v chromium >/dev/null || { $(APT_INSTALL) chromium </dev/null; }
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report term
 
-# What takes minutes: ten of speech without a break on each path, two hundred crashes.
+# What takes minutes: ten of speech without a break on each path, ten of viewers that never read, one
+# of picture and sound, two hundred crashes.
 soak: $(VENV)/test.stamp
 	@$(BIN)/python -m pytest -m soak --numprocesses 2
 
