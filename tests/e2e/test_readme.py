@@ -9,6 +9,8 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from app.runtime.bus import TOO_SLOW
 from app.runtime.connection import BAD_MESSAGES_CODE, REPLACED
 from tests.support import readme
 from tests.support.audio import wav
+from tests.support.browser import browsing, count, page_in
 from tests.support.processes import until
 from tests.support.service import DEADLINE_S, Client, Service, clean_environment
 from tests.support.speech import ESPEAK_RATE, Heard, encode, expected, speech
@@ -153,6 +156,76 @@ async def test_viewer_keeps_picture_and_sound(client: Client, folder: Path) -> N
     assert b"frames.subscribed" in said
     assert (360, 640, 3) == simplejpeg.decode_jpeg((folder / "avatar.jpg").read_bytes()).shape
     assert 0 < np.abs(heard).max()
+
+
+LISTEN = """
+  const { connect } = AudioNode.prototype;
+  AudioNode.prototype.connect = function (...to) {
+    window.ear ??= new AnalyserNode(this.context);
+    connect.call(this, window.ear);
+    return connect.apply(this, to);
+  };
+"""
+"""Lets us hear what a page plays."""
+
+LEVEL = """() => {
+  const heard = new Float32Array(2048);
+  window.ear?.getFloatTimeDomainData(heard);
+  return Math.max(...heard);
+}"""
+
+
+@asynccontextmanager
+async def web_server(folder: Path) -> AsyncIterator[str]:
+    """Serve a folder to browsers; gives the address."""
+    server = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1"),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert server.stdout is not None
+    try:
+        said = (await server.stdout.readline()).decode()
+        yield f"http://localhost:{said.split()[5]}"
+    finally:
+        server.terminate()
+        await server.wait()
+
+
+async def test_page_shows_the_avatar(client: Client, folder: Path) -> None:
+    """The page as printed shows and plays what the avatar says, from its first to its last."""
+    (printed,) = readme.blocks("html")
+    (folder / "watch.html").write_text(printed)
+    (folder / "favicon.ico").touch()  # every browser asks for it
+    pcm = encode(speech("Look and listen."), FORMAT.encoding)
+    session = await client.create_session(wait=True)
+    loudest = 0.0
+    async with (
+        client.connect(session, f"?sample_rate={ESPEAK_RATE}") as stream,
+        web_server(folder) as address,
+        browsing() as browser,
+        page_in(browser) as page,
+    ):
+
+        async def shows(samples: int) -> bool:
+            nonlocal loudest
+            loudest = max(loudest, await page.evaluate(LEVEL))
+            seen = await count(page, "canvas")
+            return seen is not None and seen >= samples
+
+        await page.add_init_script(LISTEN)
+        given = f"{session['stream_url']},{session['tokens']['observe']}"
+        await page.goto(f"{address}/watch.html#{given}")
+        await page.get_by_role("button", name="Watch").click()
+        await until("the resting face", lambda: shows(0))
+        before = loudest
+        await stream.send(pcm)
+        await until("the end of the speech", lambda: shows(len(expected(pcm, FORMAT))))
+    await client.end(session["id"])
+
+    assert 0 == before
+    assert loudest > 0.1
 
 
 async def test_shell_creates_interrupts_and_ends(
