@@ -28,8 +28,8 @@ WISH = {
     "audio": {"sample_rate": SAMPLE_RATE},
 }
 
-FIRST_NS = 2 * NS_PER_S
-"""Longest wait for the first picture of an avatar that is there."""
+FIRST_NS = 5 * NS_PER_S
+"""Longest wait for the first picture of an avatar that is there; one of 1280x720 takes a second."""
 
 TAIL_NS = 2 * NS_PER_S
 """Longest wait for the sound up to the end of the speech: that it is over is told on its own."""

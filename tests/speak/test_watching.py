@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from websockets.asyncio.server import ServerConnection, serve
 
 from app.core.pcm import AudioFormat
-from app.runtime.clock import NS_PER_S
 from app.speak.recording import Recording
 from app.speak.stream import SpeakFailed
-from app.speak.watching import watching
+from app.speak.watching import FIRST_NS, TAIL_NS, watching
 from tests.support.audio import wav
 from tests.support.clock import FakeClock
 from tests.support.face import read_count
@@ -135,7 +134,7 @@ async def test_film_ends_without_its_last_sound(tmp_path: Path) -> None:
 
     async def patience() -> None:
         await clock.until_waited_for()
-        clock.advance(2 * NS_PER_S)
+        clock.advance(TAIL_NS)
 
     async with (
         a_session(show) as session,
@@ -156,7 +155,7 @@ async def test_avatar_without_a_picture_is_not_waited_for(tmp_path: Path) -> Non
         await connection.send(told("session.ready"))
         await connection.send(told("session.ready"))
         await clock.until_waited_for()
-        clock.advance(2 * NS_PER_S)
+        clock.advance(FIRST_NS)
         await connection.send(told("utterance.done", 500))
         await connection.send(sound(500, tone(PIECE)))
 
