@@ -12,8 +12,12 @@ from app.core.resample import Resampler, to_s16
 QUALITY = "HQ"
 """soxr's name; keeps back up to 37 ms, of which the capture times tell nothing."""
 
-GAP_US = 20_000
-"""A piece so far from where the one before ended begins the sound anew: some is missing between."""
+GAP_US = 100_000
+"""A piece farther than this from where the one before ended begins the sound anew: some is missing.
+
+Less is taken for a piece that was late on its way, since the capture time of what people say is
+that of its receipt.
+"""
 
 
 class Hearing:

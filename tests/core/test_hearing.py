@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -78,6 +80,24 @@ def test_gap_begins_anew() -> None:
 
     assert later == first.captured_us
     assert {0} == {peak(each)[1] for each in heard if each}
+
+
+def test_late_pieces_leave_no_gap() -> None:
+    """What was late on its way sounds as if it had been in time."""
+    signal = np.random.default_rng(4).integers(-9000, 9000, 24_000).astype("<i2").tobytes()
+    in_time = pieces(signal, 24_000)
+    late = [
+        replace(piece, captured_us=piece.captured_us + 60_000 * (number % 4 == 0))
+        for number, piece in enumerate(in_time)
+    ]
+
+    assert sounding(in_time) == sounding(late)
+
+
+def sounding(sounds: Iterable[Sound]) -> bytes:
+    """All that is heard of these pieces at 16 kHz."""
+    hearing = Hearing(16_000)
+    return b"".join(heard.pcm for sound in sounds if (heard := hearing.hear(sound)))
 
 
 def test_source_may_change_its_rate() -> None:
