@@ -89,6 +89,11 @@ class Settings(SandboxSettings):
     queued_utterances: int = Field(64, ge=1, le=1000)
     late_audio_gap_ms: int = Field(300, ge=0)
     utterance_gap_ms: int = Field(1000, ge=50)
+    user_speech_ms: int = Field(200, ge=50, le=2000)
+    """How much a person must say while the replica speaks to cut it, where a session asks for that.
+
+    Shorter are coughs and a single word of assent.
+    """
 
     # --- session life
     rooms_per_worker: int = Field(4, ge=1, le=50)

@@ -105,6 +105,9 @@ class SessionCreate(RequestBody):
     renew: bool = False
     """Go on in another conversation when Tavus ends one at its limit (an hour, or less with
     `conversation.properties.max_call_duration`), until `max_duration_s`."""
+    interrupt_on_user_speech: bool = False
+    """Interrupt, with `reason` `user_speech`, when a person in the room speaks while the avatar
+    does; once, until they have paused."""
     metadata: Metadata = Field(default_factory=dict)
     """At most 16 strings that come back with the session."""
     conversation: dict[str, Any] = Field(default_factory=dict)
@@ -161,6 +164,7 @@ class SessionCreate(RequestBody):
             idle_timeout_s=self.idle_timeout_s or settings.idle_timeout_s,
             max_duration_s=self.max_duration_s or settings.max_duration_s,
             renew=self.renew,
+            interrupt_on_user_speech=self.interrupt_on_user_speech,
             metadata=self.metadata,
             conversation=self.conversation,
         )
@@ -355,6 +359,7 @@ class InterruptRequest(RequestBody):
     utterance_id: Annotated[str, StringConstraints(pattern=UTTERANCE_ID)] | None = None
     """A guard: nothing happens unless this one is playing, open or queued."""
     reason: Annotated[str, StringConstraints(max_length=256)] | None = None
+    """For people; comes back in `interrupt.accepted`."""
 
 
 class CutUtterance(AnswerBody):
@@ -401,6 +406,8 @@ class InterruptResult(AnswerBody):
     """The session's epoch from here on."""
     utterance_id: str | None = None
     """The one that was playing."""
+    reason: str | None = None
+    """As given."""
     dropped_ms: int
     """Received and never handed to the room, of all utterances together."""
     utterances: list[CutUtterance]

@@ -50,6 +50,8 @@ class SessionSpec:
     max_duration_s: float
     renew: bool = False
     """Whether the session goes on in another conversation when Tavus ends one at its limit."""
+    interrupt_on_user_speech: bool = False
+    """Whether a person who speaks while the replica does cuts it."""
     metadata: dict[str, str] = field(default_factory=dict)
     conversation: dict[str, Any] = field(default_factory=dict)
     """Merged into the Tavus request; fields that the service needs win."""

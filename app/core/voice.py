@@ -117,7 +117,12 @@ class Voice:
         return Cut(self.epoch, tuple(cut))
 
     def report(
-        self, cut: Cut, track_handed: int | None, now: int, ref: str | None = None
+        self,
+        cut: Cut,
+        track_handed: int | None,
+        now: int,
+        ref: str | None = None,
+        reason: str | None = None,
     ) -> out.InterruptAccepted:
         """Account for a cut: what was really handed over, and what was dropped.
 
@@ -137,6 +142,7 @@ class Voice:
             dropped_ms=sum(account.dropped_ms for account in accounts),
             utterances=accounts,
             utterance_id=playing,
+            reason=reason,
             id=ref,
         )
         self._told.append(accepted)
@@ -145,10 +151,15 @@ class Voice:
         self.tick(now)
         return accepted
 
-    def decline(self, ref: str | None = None) -> out.InterruptAccepted:
+    def decline(self, ref: str | None = None, reason: str | None = None) -> out.InterruptAccepted:
         """Tell that an interrupt's guard stopped it: nothing was cut."""
         declined = out.InterruptAccepted(
-            interrupted=False, epoch=self.epoch, dropped_ms=0, utterances=(), id=ref
+            interrupted=False,
+            epoch=self.epoch,
+            dropped_ms=0,
+            utterances=(),
+            reason=reason,
+            id=ref,
         )
         self._told.append(declined)
         return declined

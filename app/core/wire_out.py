@@ -259,6 +259,9 @@ class InterruptAccepted(SessionMessage, frozen=True, tag="interrupt.accepted"):
     utterances: tuple[CutUtterance, ...]
     utterance_id: str | None = None
     """The one that was playing."""
+    reason: str | None = None
+    """As whoever interrupted gave it, at most 256 characters; ``user_speech``: the service did it
+    itself, because a person speaks (``interrupt_on_user_speech``)."""
     id: str | None = None
     """That of the ``interrupt``."""
 

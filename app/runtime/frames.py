@@ -1,15 +1,17 @@
 """A session's picture and sound on their way to those who watch: media, never events.
 
 The room is watched from the first viewer to the last, and asked for nothing that none of them
-wants. What it gives is labelled once, with what the replica was saying at that moment, and goes to
-every viewer whose choice it answers; each has a small queue of its own (``FrameQueue``), so that
-one who does not read costs the others nothing.
+wants, but for the sound of people where the service itself listens. What it gives is labelled once,
+with what the replica was saying at that moment, and goes to every viewer whose choice it answers;
+each has a small queue of its own (``FrameQueue``), so that one who does not read costs the others
+nothing.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 from app.core import wire_out as out
 from app.core.frame_header import PICTURE_CODECS, S16LE, UNKNOWN_OFFSET, FrameKind, size
@@ -79,8 +81,13 @@ class Frames:
         metrics: Metrics,
         speaker: Speaker,
         number_of: Callable[[str], int | None],
+        *,
+        listens: bool,
     ) -> None:
-        """Have none; ``number_of`` tells a participant's number."""
+        """Have none; ``number_of`` tells a participant's number.
+
+        ``listens``: people are to be heard even when no viewer wants it.
+        """
         self._clock = clock
         self._metrics = metrics
         self._speaker = speaker
@@ -88,7 +95,8 @@ class Frames:
         self._viewers: dict[Viewer, None] = {}
         self._hearings: OrderedDict[tuple[str | None, int], Hearing] = OrderedDict()
         self._room: Room | None = None
-        self._wants = Wants()
+        self._listens = listens
+        self._wants = Wants(people=listens)
 
     def enter(self, room: Room) -> None:
         """Watch this room from now on."""
@@ -124,6 +132,7 @@ class Frames:
     def _watch(self) -> None:
         """Have the room give what is wanted now, if that is news."""
         wants = Wants.of(viewer.queue.choices for viewer in self._viewers)
+        wants = replace(wants, people=wants.people or self._listens)
         if wants == self._wants:
             return
         self._wants = wants

@@ -30,6 +30,7 @@ class _Pending:
     cut: Cut | None
     """None when its guard stopped it."""
     request_id: str | None
+    reason: str | None
     arrived: int
     accepted: asyncio.Future[InterruptAccepted] = field(default_factory=asyncio.Future)
     confirmed: bool = False
@@ -80,12 +81,12 @@ class Interrupts:
         self._room = None
 
     def begin(
-        self, request_id: str | None, guard: str | None, *, in_band: bool
+        self, request_id: str | None, guard: str | None, reason: str | None, *, in_band: bool
     ) -> asyncio.Future[InterruptAccepted]:
         """Cut now; the future has the account once the room has confirmed, or after 250 ms."""
         now = self._clock.now()
         cut = self._voice.cut(now, guard=guard, in_band=in_band)
-        pending = _Pending(cut, request_id, now)
+        pending = _Pending(cut, request_id, reason, now)
         self._pending.append(pending)
         if cut is None or self._room is None:
             # What the replica had before the room was lost it still plays.
@@ -145,8 +146,10 @@ class Interrupts:
     def _account(self, pending: _Pending) -> None:
         cut, now = pending.cut, self._clock.now()
         if cut is None:
-            report = self._voice.decline(pending.request_id)
+            report = self._voice.decline(pending.request_id, pending.reason)
         else:
-            report = self._voice.report(cut, pending.track_handed, now, pending.request_id)
+            report = self._voice.report(
+                cut, pending.track_handed, now, pending.request_id, pending.reason
+            )
             self._metrics.interrupted(now - pending.arrived)
         pending.accepted.set_result(report)

@@ -30,6 +30,7 @@ from app.runtime.conversation import Answer, Conversation
 from app.runtime.conversations import Conversations
 from app.runtime.frames import Frames
 from app.runtime.journal import Claim
+from app.runtime.listener import Listener
 from app.runtime.portrait import Portrait
 from app.runtime.renewer import Renewer
 from app.runtime.resources import Resources
@@ -42,6 +43,12 @@ log = logging.getLogger(__name__)
 
 ENDED, DRAINED = 4410, 4503
 """How the streams of a session that is over are closed."""
+
+USER_SPEECH = "user_speech"
+"""The reason of an interrupt that a person's voice has caused."""
+
+MAX_REASON = 256
+"""Characters of a reason that everybody is told."""
 
 STALLED = {
     e.Stall.SPEECH: "the replica was sent audio but tells nothing of speaking it",
@@ -103,7 +110,20 @@ class Runner:
         self.speaker = Speaker(
             spec, res, self.bus, self._tasks, self._call_at, self.touch, self._on_voice
         )
-        self.frames = Frames(clock, res.metrics, self.speaker, self._occupants.number_of)
+        self.frames = Frames(
+            clock,
+            res.metrics,
+            self.speaker,
+            self._occupants.number_of,
+            listens=spec.interrupt_on_user_speech,
+        )
+        self._listener = Listener(
+            clock,
+            self.speaker,
+            self._occupants.number_of,
+            self._on_user_speech,
+            user_speech_ms=res.settings.user_speech_ms,
+        )
         self._room_facts = RoomFacts(
             self._occupants, self.speaker, self.bus, res.metrics, self.post
         )
@@ -208,8 +228,9 @@ class Runner:
         """Cut now, account for it when the room has confirmed. Raises ``SessionOver``."""
         if self.over:
             raise SessionOver
+        reason = None if reason is None else reason[:MAX_REASON]
         log.info("%s: interrupt (%s)", self.session_id, reason or "no reason given")
-        return self.speaker.interrupt(request_id, guard, in_band=in_band)
+        return self.speaker.interrupt(request_id, guard, reason, in_band=in_band)
 
     async def interact(self, event_type: str, properties: dict[str, Any]) -> None:
         """Send a Tavus interaction.
@@ -386,6 +407,11 @@ class Runner:
         with self._ending_on_bug("media"):
             if not self.over:
                 self.frames.take(media)
+                if self.spec.interrupt_on_user_speech:
+                    self._listener.take(media)
+
+    def _on_user_speech(self) -> None:
+        self.begin_interrupt(None, None, USER_SPEECH, in_band=False)
 
     # --- tasks and bugs
 

@@ -150,10 +150,10 @@ class Speaker:
         self._pump.failed(failure)
 
     def interrupt(
-        self, request_id: str | None, guard: str | None, *, in_band: bool
+        self, request_id: str | None, guard: str | None, reason: str | None, *, in_band: bool
     ) -> asyncio.Future[out.InterruptAccepted]:
         """Cut now; the future has the account."""
-        accepted = self._interrupts.begin(request_id, guard, in_band=in_band)
+        accepted = self._interrupts.begin(request_id, guard, reason, in_band=in_band)
         self.changed()
         return accepted
 

@@ -140,3 +140,19 @@ def slices(data: bytes, how: str, fmt: AudioFormat) -> Iterator[bytes]:
             return
         yield data[start : start + size]
         start += size
+
+
+def pitch(samples: Heard, rate: int) -> float:
+    """Return the frequency that prevails, Hertz."""
+    return float(np.abs(np.fft.rfft(samples)).argmax() * rate / len(samples))
+
+
+def clicks(ms: int, rate: int) -> Signal:
+    """Return somebody typing: 8 short bursts of noise a second, each dying away within 30 ms."""
+    dice = np.random.default_rng(3)
+    signal = np.zeros(rate * ms // 1000, np.float32)
+    length = rate * 30 // 1000
+    for at in dice.integers(0, len(signal) - length, 8 * ms // 1000):
+        burst = dice.normal(0, 0.5, length) * np.exp(-np.arange(length) * 5 / length)
+        signal[at : at + length] += burst.astype(np.float32)
+    return _with_channels(signal, 1)
