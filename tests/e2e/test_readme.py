@@ -26,7 +26,8 @@ from tests.support.audio import wav
 from tests.support.browser import browsing, count, page_in
 from tests.support.processes import until
 from tests.support.service import DEADLINE_S, Client, Service, clean_environment
-from tests.support.speech import ESPEAK_RATE, Heard, encode, expected, speech
+from tests.support.speech import ESPEAK_RATE, Heard, encode, expected, pitch, speech, tone
+from tests.support.visitor import MICROPHONE_RATE, Visitor, visiting
 
 USUAL = "localhost:8080"
 NODE_MODULES = readme.PATH.parent / ".cache" / "node" / "node_modules"
@@ -136,7 +137,7 @@ async def test_client_speaks_and_barges_in(
 
 async def test_viewer_keeps_picture_and_sound(client: Client, folder: Path) -> None:
     """The viewer as printed watches beside the producer until the session ends."""
-    (printed,) = (block for block in readme.blocks("python") if "frames.subscribe" in block)
+    (printed,) = (block for block in readme.blocks("python") if "avatar.jpg" in block)
     (folder / "watch.py").write_text(printed)
     session = await client.create_session(wait=True)
     viewer = await asyncio.create_subprocess_exec(
@@ -226,6 +227,36 @@ async def test_page_shows_the_avatar(client: Client, folder: Path) -> None:
 
     assert 0 == before
     assert loudest > 0.1
+
+
+async def test_listener_keeps_people_apart(client: Client, folder: Path) -> None:
+    """The lines for an STT, as printed, write what each person says into a file of their own."""
+    (printed,) = (block for block in readme.blocks("python") if "user_audio" in block)
+    (folder / "listen.py").write_text(printed)
+    session = await client.create_session(wait=True)
+    listener = await asyncio.create_subprocess_exec(
+        *(sys.executable, "listen.py", session["stream_url"]),
+        cwd=folder,
+        env=clean_environment() | {"NO_PROXY": "*", "no_proxy": "*"},
+        stdout=subprocess.PIPE,
+    )
+    assert listener.stdout is not None
+    async with asyncio.timeout(DEADLINE_S), visiting(session["conversation_url"], "Ada") as ada:
+        await until("Ada is heard", lambda: _says_into(folder / "person-1.pcm", ada))
+        await client.end(session["id"])
+        said, _ = await listener.communicate()
+    (file,) = await asyncio.to_thread(lambda: list(folder.glob("*.pcm")))
+    heard = np.frombuffer(file.read_bytes(), "<i2")
+
+    assert b"frames.subscribed" in said
+    assert 440 == pytest.approx(pitch(heard, 16_000), abs=10)
+    assert "person-1.pcm" == file.name
+
+
+async def _says_into(file: Path, visitor: Visitor) -> bool:
+    """Let a person say a bit more; whether the file has half a second of it by now."""
+    await visitor.say(tone(440, 200, MICROPHONE_RATE))
+    return await asyncio.to_thread(lambda: file.exists() and file.stat().st_size > 16_000)
 
 
 async def test_shell_creates_interrupts_and_ends(
