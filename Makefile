@@ -23,7 +23,7 @@ run: $(VENV)/run.stamp
 test: $(VENV)/test.stamp $(NODE_MODULES)/stamp
 	@command -v espeak-ng >/dev/null || { $(APT_INSTALL) espeak-ng </dev/null; }
 	@command -v chromium >/dev/null || { $(APT_INSTALL) chromium </dev/null; }
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report term
+	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder --cov --cov-report term
 
 # What takes minutes: ten of speech without a break on each path, ten of viewers that never read, one
 # of picture and sound, two hundred crashes.
