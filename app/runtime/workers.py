@@ -46,6 +46,8 @@ class Workers:
         self._command = command
         self._tasks = Tasks(_report)
         self._alive: list[Worker] = []
+        self._runs: set[asyncio.Task[None]] = set()
+        """One for each process, to its very end: also of those that are dead already."""
         self._rooms = 0
         self._closed = False
 
@@ -71,8 +73,8 @@ class Workers:
         """End all workers, in good order as far as they can. Can be called twice."""
         self._closed = True
         stops = [self._tasks.spawn("stop room worker", worker.stop()) for worker in self.alive]
-        if stops:
-            await asyncio.wait(stops)
+        if ends := [*stops, *self._runs]:
+            await asyncio.wait(ends)
         await self._tasks.close()
 
     def _has_place(self, worker: Worker) -> bool:
@@ -89,7 +91,9 @@ class Workers:
             on_empty=self._end,
             on_gone=self._gone,
         )
-        self._tasks.spawn("room worker", worker.run())
+        run = self._tasks.spawn("room worker", worker.run())
+        self._runs.add(run)
+        run.add_done_callback(self._runs.discard)
         self._alive.append(worker)
         return worker
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import asyncio
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -143,6 +144,19 @@ async def test_close_ends_all(pool: Pool) -> None:
     assert (True, True, True) == (first.dead, second.dead, third.dead)
     assert () == pool.workers.alive
     assert 0 == pool.lost
+
+
+async def test_close_waits_for_the_dead_too(pool: Pool) -> None:
+    """A worker that has just been killed, while it was ending, is no process any more."""
+    worker, _ = await pool.seat(Tenant())
+    pid = worker.pid
+    worker.stopping = True
+    worker.kill("a blow")
+    await asyncio.sleep(0)  # it is waited for from here on
+    await pool.workers.close()
+
+    assert pid is not None
+    assert not Path(f"/proc/{pid}").exists()  # noqa: ASYNC240  # /proc never blocks
 
 
 async def test_a_worker_gets_none_of_our_keys(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
