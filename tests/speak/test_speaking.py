@@ -24,8 +24,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with speaking_service(
         tmp_path_factory.mktemp("service"),
         BRIDGE_BUFFER_MS="2000",
-        BRIDGE_HIGH_MS="1000",
-        BRIDGE_LOW_MS="500",
+        BRIDGE_HIGH_MS="400",
+        BRIDGE_LOW_MS="200",
     ) as service:
         yield service
 

@@ -14,7 +14,7 @@ from app.daily.audio import FRAME_BYTES
 FRAME = bytes(FRAME_BYTES)
 """20 ms."""
 
-DEADLINE_S = 5.0
+DEADLINE_S = 20.0
 """Only what never comes meets it."""
 
 
