@@ -61,6 +61,8 @@ class Timers:
         self._report = report
         self._running: dict[Timer, Alarm] = {}
         self._countdowns: dict[Timer, Countdown] = {}
+        self._touched_at = 0
+        """When something last counted as activity, in ns."""
         self._asked_at = 0
         self._ends_at = 0
 
@@ -111,11 +113,15 @@ class Timers:
             self.stop(timer)
 
     def touch(self) -> None:
-        """Something counts as activity: being idle begins anew."""
+        """Something counts as activity: being idle begins anew.
+
+        Every packet does, so mostly it is only noted for when the alarm rings.
+        """
+        self._touched_at = self._clock.now()
         alarm = self._running.get(Timer.IDLE)
-        if alarm is not None:
+        if alarm is not None and self._countdowns[Timer.IDLE].noticed:
             idle = self._countdowns[Timer.IDLE]
-            idle.restart(self._clock.now())
+            idle.restart(self._touched_at)
             alarm.set(idle.next_deadline())
 
     @property
@@ -140,8 +146,10 @@ class Timers:
         now = self._clock.now()
         countdown = self._countdowns[timer]
         reason, fact = _PLANNED[timer]
-        if timer is Timer.IDLE and self._is_active(now):
-            countdown.restart(now)
+        if timer is Timer.IDLE:
+            active_at = now if self._is_active(now) else self._touched_at
+            if active_at > countdown.began:
+                countdown.restart(active_at)
         if now >= countdown.end:
             self._expire(timer, fact)
             return

@@ -83,6 +83,24 @@ async def test_activity_after_a_notice_does_not_delay_the_next() -> None:
     assert ["idle"] == reasons(session)
 
 
+async def test_activity_before_a_notice_puts_it_off() -> None:
+    """The time counts from the last touch, however many there were before."""
+    world = World()
+    async with world.session(idle_timeout_s=30.0) as session:
+        for _ in range(4):
+            await world.clock.run(4 * S)
+            session.runner.touch()
+        await world.clock.run(20 * S - 1)
+        before = notices(session)
+        await world.clock.run(1)
+        told = notices(session)
+        await world.clock.run(10 * S)
+
+    assert [] == before
+    assert [(10_000, "idle")] == told
+    assert ["idle"] == reasons(session)
+
+
 async def test_speech_is_activity_until_it_ends() -> None:
     """Who listens is not idle: the time counts from the end of the last utterance."""
     world = World()
