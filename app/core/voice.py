@@ -76,6 +76,11 @@ class Voice:
         """The open utterance."""
         return self._utterances.open
 
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to tell."""
+        return bool(self._told)
+
     def take(self) -> list[out.ServerMessage]:
         """What there is to tell since the last call, in order."""
         told = self._told.copy()

@@ -217,8 +217,7 @@ class Connection:
             except BridgeError as error:
                 self._refuse(error, None)
             self._count()
-            self._speaker.teller.heard(self.clock.now())
-            self._speaker.changed()
+            self._speaker.heard()
 
     async def text(self, text: str) -> None:
         """Take one text message; a wrong one is answered with ``error``."""
@@ -237,12 +236,11 @@ class Connection:
                     self._speaker.voice.intake.refuse_start()
                 self._refuse(error, message.id if message else wire_in.ref_of(text))
             self._count()
-            now = self.clock.now()
-            match message:
-                case wire_in.AudioAppend():
-                    self._speaker.teller.heard(now)
-                case wire_in.UtteranceEnd():
-                    self._speaker.teller.acknowledge(now)
+            if isinstance(message, wire_in.AudioAppend):
+                self._speaker.heard()
+                return
+            if isinstance(message, wire_in.UtteranceEnd):
+                self._speaker.teller.acknowledge(self.clock.now())
             self._speaker.changed()
 
     def _is_closed(self) -> bool:

@@ -39,10 +39,17 @@ class Pump:
         self._in_hand: Delivery | None = None
         """What the room has yet to take."""
         self._failures = 0
+        self._is_idle = False
+        """It waits for something to hand over, and for no moment."""
 
     def wake(self) -> None:
         """Look again: audio came, or a hold was released."""
         self._wake.set()
+
+    def heard(self) -> None:
+        """Look again if this is the audio that was waited for, not if more waits already."""
+        if self._is_idle and self._voice.playback.next_due(self._clock.now()) is not None:
+            self._wake.set()
 
     async def settle(self) -> None:
         """Wait until no chunk is on its way to the room, nor back from it."""
@@ -129,7 +136,9 @@ class Pump:
 
     async def _wait(self, deadline: int | None) -> None:
         if deadline is None:
+            self._is_idle = True
             await self._wake.wait()
+            self._is_idle = False
             return
         alarm = self._clock.call_at(deadline, self._wake.set)
         try:

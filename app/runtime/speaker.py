@@ -170,6 +170,22 @@ class Speaker:
             self._publish()
         self._pump.wake()
 
+    def heard(self) -> None:
+        """A producer's audio was taken: do as ``changed`` does what that calls for.
+
+        Audio of an open utterance brings about no more, until it is handed over, than that it is
+        acknowledged: every packet comes here.
+        """
+        self.voice.intake.flow()
+        is_plain = not self.voice.has_news and self.voice.open is not None
+        self.teller.heard(self._clock.now())
+        if not is_plain or self._move is not None:
+            self.changed()
+            return
+        if (at := self.teller.next_deadline()) is not None:
+            self._alarm.set(at)
+        self._pump.heard()
+
     def finish(self) -> None:
         """Cut the audio and account for all that is left: nothing is said after that."""
         self._is_over = True

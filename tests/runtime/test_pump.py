@@ -98,6 +98,27 @@ async def test_hands_over_ahead_then_in_real_time(rig: Rig) -> None:
     assert 3040 == rig.sent_bytes() / 48  # with the closing silence
 
 
+async def test_audio_is_taken_when_it_is_waited_for(rig: Rig) -> None:
+    """Audio wakes a pump that has nothing; one that has more waits for its time."""
+    intake = rig.voice.intake
+    await rig.start()
+    intake.start(None, AudioFormat(), None, rig.clock.now())
+    rig.pump.heard()
+    await settle()
+    intake.audio(SECOND * 3, rig.clock.now())
+    rig.pump.heard()
+    await settle()
+    burst = len(rig.room.audio)
+    intake.audio(SECOND, rig.clock.now())
+    rig.pump.heard()
+    await settle()
+    later = len(rig.room.audio)
+    await rig.clock.run(3 * S)
+
+    assert 0 < burst == later
+    assert 3900 <= rig.sent_bytes() / 48 <= 4000
+
+
 @pytest.mark.parametrize(("as_string", "done"), [(False, True), (True, "true")])
 async def test_last_message_says_done(as_string: bool, done: bool | str) -> None:
     """The run ends with ``done``, written as the setting says, under one inference id."""

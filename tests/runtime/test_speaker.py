@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
+import pytest
+
 from app.core import events as e
 from app.core.spec import Status
+from tests.support.client import Client
 from tests.support.clock import settle
 from tests.support.room import REPLICA, FakeRoom
 from tests.support.world import MS, S, World, speak
@@ -59,6 +64,34 @@ async def test_replica_that_comes_back_speaks_the_rest() -> None:
     assert "played" == done["status"]
     assert done["sent_ms"] == done["played_ms"]
     assert 900 <= done["dropped_ms"] <= 1100
+
+
+@pytest.mark.parametrize("packet_ms", [10, 20, 50])
+async def test_packets_bring_about_all_that_is_due(packet_ms: int) -> None:
+    """What comes in packets is handed over and acknowledged in time, and ended after its gap."""
+    world = World()
+    async with world.session() as session:
+        client = await Client.connect(world, session)
+        for _ in range(1000 // packet_ms):
+            await client.send(bytes(48 * packet_ms))
+            await world.clock.run(packet_ms * MS)
+        at_once = spoken(world.room)
+        await world.clock.run(200 * MS - packet_ms * MS)
+        acks = client.of("audio.ack")
+        await world.clock.run(799 * MS)
+        early = session.runner.speaker.voice.open
+        await world.clock.run(1 * MS)
+        late = session.runner.speaker.voice.open
+        await world.clock.run(5 * S)
+
+    between = [b["ts_ms"] - a["ts_ms"] for a, b in pairwise(acks)]
+    assert 950 <= at_once <= 1000
+    assert max(between) <= 200
+    assert 48_000 == acks[-1]["accepted_bytes"]
+    assert early is not None
+    assert late is None
+    assert ["played"] == [done["status"] for done in client.of("utterance.done")]
+    assert 1000 == client.of("utterance.done")[0]["sent_ms"]
 
 
 # --- a replica that shows no life
