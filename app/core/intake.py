@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from app.core import wire_out as out
 from app.core.audio_path import AudioPath
 from app.core.discard import Discard
-from app.core.pcm import AudioFormat, Chunk, ms_to_samples, samples_to_ms
+from app.core.pcm import AudioFormat, Chunk, earliest, ms_to_samples, samples_to_ms
 from app.core.playout import Playout
 from app.core.utterances import Utterance, Utterances
 from app.errors import (
@@ -234,8 +234,7 @@ class Intake:
 
     def next_deadline(self) -> int | None:
         """When ``tick`` has something to do, in ns."""
-        times = (self._gap_at(), self._late_gap_at())
-        return min((at for at in times if at is not None), default=None)
+        return earliest(self._gap_at(), self._late_gap_at())
 
     def flow(self) -> None:
         """Tell the producer to stop above the high mark and to go on below the low one."""

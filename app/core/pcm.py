@@ -40,6 +40,13 @@ def ns_to_samples(ns: int) -> int:
     return ns * SAMPLE_RATE // 1_000_000_000
 
 
+def earliest(first: int | None, second: int | None) -> int | None:
+    """The earlier of two moments, None without any; ``min`` over a generator costs more."""
+    if first is None:
+        return second
+    return first if second is None or first < second else second
+
+
 class Encoding(StrEnum):
     """How one sample is written down; ``wav`` says so itself in its header."""
 

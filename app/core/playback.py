@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from app.core import wire_out as out
-from app.core.pcm import Chunk, ms_to_samples, samples_to_ms
+from app.core.pcm import Chunk, earliest, ms_to_samples, samples_to_ms
 from app.core.playout import Playout, Queued
 from app.core.run import Run
 from app.core.speech import Speech
@@ -249,15 +249,15 @@ class Playback:
     def next_deadline(self) -> int | None:
         """When ``tick`` has something to tell, in ns; the past means now."""
         line = self._utterances.line
-        times = [self._settles_at(utterance) for utterance in self._utterances.cut]
-        if line:
-            times.append(self._finishes_at(line[0]))
+        at = self._finishes_at(line[0]) if line else None
+        for utterance in self._utterances.cut:
+            at = earliest(at, self._settles_at(utterance))
         for utterance in self._handed():
             if utterance.started_at is None:
-                times.append(self._starts_at(utterance))
+                at = earliest(at, self._starts_at(utterance))
             elif utterance.marks:
-                times.append(self._reaches(utterance, utterance.marks[0][0]))
-        return min((at for at in times if at is not None), default=None)
+                at = earliest(at, self._reaches(utterance, utterance.marks[0][0]))
+        return at
 
     def finish(self, utterance: Utterance, outcome: Outcome, now: int) -> None:
         """Account for an utterance that is over, with its marks: once."""

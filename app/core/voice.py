@@ -16,7 +16,7 @@ from app.core import wire_out as out
 from app.core.audio_path import AudioPath
 from app.core.chunk import ECHO, TRACK
 from app.core.intake import Bounds, Intake
-from app.core.pcm import ms_to_samples, samples_to_ms
+from app.core.pcm import earliest, ms_to_samples, samples_to_ms
 from app.core.playback import Playback
 from app.core.playout import Playout
 from app.core.spec import AudioPathName
@@ -95,8 +95,7 @@ class Voice:
 
     def next_deadline(self) -> int | None:
         """When ``tick`` has something to do, in ns."""
-        times = (self.intake.next_deadline(), self.playback.next_deadline())
-        return min((at for at in times if at is not None), default=None)
+        return earliest(self.intake.next_deadline(), self.playback.next_deadline())
 
     def is_active(self, now: int) -> bool:
         """Whether audio plays or is about to."""

@@ -12,6 +12,7 @@ from app.core import wire_out as out
 from app.core.events import MessageFailed, ReplicaStalled, RoomLost, VoiceRested
 from app.core.intake import Bounds
 from app.core.move import Move
+from app.core.pcm import earliest
 from app.core.producer import Producer
 from app.core.spec import AudioPathName, SessionSpec
 from app.core.voice import Voice, VoiceOptions
@@ -214,14 +215,12 @@ class Speaker:
         self.voice.intake.flow()
         if self.teller.publish():
             self._touch()  # an utterance counts as activity to its end
-        times = (
-            self.voice.next_deadline(),
-            self.voice.watchdog.next_deadline(),
-            self.teller.next_deadline(),
-            self.producer.next_deadline(),
-            None if self._move is None else self._move.next_deadline(self._clock.now()),
-        )
-        self._alarm.set(min((at for at in times if at is not None), default=None))
+        at = earliest(self.voice.next_deadline(), self.voice.watchdog.next_deadline())
+        at = earliest(at, self.teller.next_deadline())
+        at = earliest(at, self.producer.next_deadline())
+        if self._move is not None:
+            at = earliest(at, self._move.next_deadline(self._clock.now()))
+        self._alarm.set(at)
 
     def _on_handed(self) -> None:
         if not self._is_over:

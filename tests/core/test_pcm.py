@@ -8,6 +8,7 @@ from app.core.pcm import (
     AudioFormat,
     Chunk,
     Encoding,
+    earliest,
     ms_to_samples,
     ns_to_samples,
     samples_to_ms,
@@ -101,3 +102,14 @@ def test_a_chunk_can_be_cut_in_two(
     assert chunk.pcm == first.pcm + rest.pcm
     assert parts == ((first.samples, first.silence), (rest.samples, rest.silence))
     assert (length, 8 - length) == (first.length, rest.length)
+
+
+@pytest.mark.parametrize(
+    ("at", "first", "second"),
+    [(None, None, None), (1, 1, None), (1, None, 1), (1, 1, 2), (1, 2, 1), (0, 0, 1)],
+)
+def test_the_earliest_of_what_there_is(
+    at: int | None, first: int | None, second: int | None
+) -> None:
+    """A moment that is missing counts for nothing, whatever the time."""
+    assert at == earliest(first, second)
