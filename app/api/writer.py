@@ -7,7 +7,7 @@ frame is the newest at the moment it goes out, and an event waits for no more th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol, cast
 
@@ -66,14 +66,15 @@ class Writer:
     async def run(self, subscription: Subscription) -> None:
         """Send until all is said, then close; a peer that takes nothing is dropped."""
         try:
-            while (item := await subscription.take()) is not None:
-                async with self._patience():
-                    if isinstance(item, str):
-                        await self._socket.send_text(item)
-                    else:
-                        await self._socket.send_bytes(item)
-                async with self._patience():
-                    await self._outlet.drained()
+            async with self._patience() as patience:
+                while (item := await subscription.take()) is not None:
+                    with patience:
+                        if isinstance(item, str):
+                            await self._socket.send_text(item)
+                        else:
+                            await self._socket.send_bytes(item)
+                    with patience:
+                        await self._outlet.drained()
         except TimeoutError:
             self._outlet.abort()
         except WebSocketDisconnect:  # the reader is told, too
@@ -84,34 +85,65 @@ class Writer:
     async def close(self, code: int) -> None:
         """Close with ``code``, or drop who does not even take that."""
         try:
-            async with self._patience():
-                await self._socket.close(code)
+            async with self._patience() as patience:
+                with patience:
+                    await self._socket.close(code)
         except TimeoutError:
             self._outlet.abort()
         except (WebSocketDisconnect, RuntimeError):  # starlette's word for one closed already
             pass
 
     @asynccontextmanager
-    async def _patience(self) -> AsyncIterator[None]:
-        """Raise TimeoutError when the peer has taken nothing for ``SEND_NS``.
-
-        One that takes a large frame slowly is no such peer.
-        """
-        loop, clock = asyncio.get_running_loop(), self._clock
-        left = self._outlet.waiting()
-        alarm: Handle
+    async def _patience(self) -> AsyncIterator[_Patience]:
+        """Raise TimeoutError in what takes too long under the ``_Patience`` that is given."""
+        loop = asyncio.get_running_loop()
         async with asyncio.timeout(None) as limit:
-
-            def look() -> None:
-                nonlocal alarm, left
-                before, left = left, self._outlet.waiting()
-                if left < before:
-                    alarm = clock.call_at(clock.now() + SEND_NS, look)
-                else:
-                    limit.reschedule(loop.time())
-
-            alarm = clock.call_at(clock.now() + SEND_NS, look)
+            patience = _Patience(self._clock, self._outlet, lambda: limit.reschedule(loop.time()))
             try:
-                yield
+                yield patience
             finally:
-                alarm.cancel()
+                patience.end()
+
+
+class _Patience:
+    """Calls ``lose`` when, while it is entered, the peer has taken nothing for ``SEND_NS``.
+
+    One that takes a large frame slowly is no such peer. Nearly every message goes at once, so the
+    alarm is not set for each: one that rings early looks what it should have waited for.
+    """
+
+    def __init__(self, clock: Clock, outlet: Outlet, lose: Callable[[], None]) -> None:
+        self._clock = clock
+        self._outlet = outlet
+        self._lose = lose
+        self._since: int | None = None
+        """When something was begun, or seen to move; None while nothing is waited for."""
+        self._left = 0
+        self._alarm: Handle | None = None
+
+    def __enter__(self) -> None:
+        self._since = self._clock.now()
+        self._left = self._outlet.waiting()
+        if self._alarm is None:
+            self._alarm = self._clock.call_at(self._since + SEND_NS, self._look)
+
+    def __exit__(self, *_: object) -> None:
+        self._since = None
+
+    def end(self) -> None:
+        """Never call again."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    def _look(self) -> None:
+        self._alarm = None
+        if self._since is None:
+            return
+        now = self._clock.now()
+        if now >= self._since + SEND_NS:
+            before, self._left = self._left, self._outlet.waiting()
+            if self._left >= before:
+                self._lose()
+                return
+            self._since = now
+        self._alarm = self._clock.call_at(self._since + SEND_NS, self._look)
