@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from app.core import wire_out as out
 from app.core.pcm import Chunk, earliest, ms_to_samples, samples_to_ms
@@ -29,8 +31,7 @@ START_BY_CLOCK_NS = 2_000_000_000
 """How long after the first hand-over a silent replica is taken to speak."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True, gc=False):
     """A chunk on its way to the room."""
 
     epoch: int

@@ -11,7 +11,8 @@ small delays do not add up to a gap; after a dry buffer or a hold, counting begi
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from app.core.pcm import Chunk, samples_to_ns
 from app.core.utterances import Utterance
@@ -21,8 +22,7 @@ LATE_NS = 100_000_000
 held would be too much. As long as the pre-buffer that bridges it in the replica."""
 
 
-@dataclass(frozen=True, slots=True)
-class Queued:
+class Queued(Struct, frozen=True, gc=False):
     """A chunk and the utterance it belongs to."""
 
     utterance: Utterance
