@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import WrongSettings, load, main
+from app.cli import WrongSettings, lasting, load, main
 from app.settings import SandboxSettings, Settings
 
 
@@ -117,6 +118,43 @@ def test_taken_port_is_one_clear_line_and_exit_1(tmp_path: Path) -> None:
     assert 1 == served.returncode
     assert 1 == len(served.stderr.splitlines())
     assert f"cannot listen on 127.0.0.1 port {port}: Address already in use\n" in served.stderr
+
+
+def test_what_is_made_to_last_is_no_garbage() -> None:
+    """Nobody looks for garbage while it is made, and then only in what comes after it."""
+    before = gc.get_freeze_count()
+    with lasting():
+        meanwhile = gc.isenabled()
+    frozen = gc.get_freeze_count() - before
+    gc.unfreeze()
+    with pytest.raises(WrongSettings), lasting():
+        raise WrongSettings([])
+
+    assert not meanwhile
+    assert 1000 < frozen
+    assert gc.isenabled()
+
+
+def test_service_loads_no_codec_before_somebody_watches(tmp_path: Path) -> None:
+    """PyAV takes 17 MB; many a service shows nobody a picture."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        served = subprocess.run(
+            [sys.executable, "-X", "importtime", "-m", "app", "serve"],
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": _root(),
+                "BRIDGE_PORT": str(taken.getsockname()[1]),
+            },
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    loaded = {line.rpartition("|")[2].strip() for line in served.stderr.splitlines()}
+
+    assert "numpy" in loaded
+    assert not {"av", "simplejpeg", "daily"} & loaded
 
 
 def test_doctor_examines_what_serve_would_start_with(

@@ -11,12 +11,12 @@ import asyncio
 import logging
 import os
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from app.core.media import Picture, PictureChoice, RawPicture
 from app.core.pace import Pace
-from app.core.picture import encode
 from app.runtime.room import ReportMedia
 
 MAX_THREADS = 4
@@ -87,7 +87,7 @@ class Encoder:
         due &= self._paces.keys()
         skipped = {choice: self._skipped.pop(choice, 0) for choice in due}
         self._busy = True
-        encoding = asyncio.get_running_loop().run_in_executor(self._pool, encode, raw, due)
+        encoding = asyncio.get_running_loop().run_in_executor(self._pool, _encode, raw, due)
         encoding.add_done_callback(lambda encoding: self._made(encoding, skipped))
 
     def _made(
@@ -104,3 +104,10 @@ class Encoder:
                 if picture.choice in self._paces:
                     self._show(replace(picture, skipped=skipped[picture.choice]))
         self._start()
+
+
+def _encode(raw: RawPicture, choices: Iterable[PictureChoice]) -> list[Picture]:
+    """Do as ``app.core.picture.encode``, in a thread."""
+    from app.core.picture import encode  # noqa: PLC0415  # 17 MB, for who watches only
+
+    return encode(raw, choices)
