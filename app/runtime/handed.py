@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Collection
 
+from msgspec.structs import replace
+
 from app.core.events import MessageFailed
+from app.core.pcm import Chunk
 from app.core.playback import Delivery, Playback
 
 REMEMBERED = 256
 """How many handed-over messages are remembered in case the room says that one failed: as many as
 go out, in pieces of 20 ms, in the 5 s after which the last of these comes."""
+
+WHOLE = 16
+"""Of how many of them the audio is kept, which is heavy. Only the last ones can come back, and no
+more of those than a room may have unanswered: four, and what it refused before it was held."""
 
 FRAMES = 16
 """How many frames of track audio are remembered: more than a room may have under way."""
@@ -33,6 +40,8 @@ class Handed:
         """Have handed over nothing."""
         self._playback = playback
         self._messages: OrderedDict[int, Delivery] = OrderedDict()
+        self._whole: deque[int] = deque()
+        """Those whose audio is kept."""
         self._refused: dict[int, MessageFailed] = {}
         self._unsure = 0
         """The last message of which nobody knows whether it arrived."""
@@ -46,6 +55,9 @@ class Handed:
     def message(self, number: int, delivery: Delivery) -> None:
         """The room took a message."""
         self._messages[number] = delivery
+        self._whole.append(number)
+        if len(self._whole) > WHOLE:
+            self._hollow(self._whole.popleft())
         if len(self._messages) > REMEMBERED:
             self._messages.popitem(last=False)
 
@@ -81,6 +93,7 @@ class Handed:
     def forget(self) -> None:
         """The messages are accounted for, whatever the room says of them later."""
         self._messages.clear()
+        self._whole.clear()
         self._refused.clear()
         self._unsure = 0
         self.retry_at = None
@@ -104,6 +117,15 @@ class Handed:
         self.cleared(0)
         self._playback.renew()
 
+    def _hollow(self, number: int) -> None:
+        """Keep of a message no more than is needed to take it off the accounts."""
+        delivery = self._messages.get(number)
+        if delivery is not None:
+            chunk = delivery.chunk
+            self._messages[number] = replace(
+                delivery, chunk=Chunk(b"", chunk.samples, chunk.silence)
+            )
+
     def _take_back(self, numbers: set[int]) -> None:
         """Put back those of these messages after which none was taken; let go of the others."""
         large = [
@@ -115,7 +137,7 @@ class Handed:
             self._playback.shrink(max(large) // 2)
         is_last = True
         for number in sorted(self._messages, reverse=True):
-            is_last = is_last and number > self._unsure
+            is_last = is_last and number > self._unsure and number in self._whole
             if number not in numbers:
                 is_last = False
                 continue

@@ -5,7 +5,7 @@ from app.core.pcm import AudioFormat
 from app.core.playback import Delivery
 from app.core.spec import AudioPathName
 from app.core.voice import Voice, VoiceOptions
-from app.runtime.handed import FIRST_HOLD_NS, REMEMBERED, TRIES, Handed
+from app.runtime.handed import FIRST_HOLD_NS, REMEMBERED, TRIES, WHOLE, Handed
 
 
 class Rig:
@@ -174,6 +174,21 @@ def test_a_cut_leaves_nothing_to_give_back() -> None:
     rig.handed.lose((), 2 * 480)
 
     assert 80 == rig.sent
+
+
+def test_audio_is_kept_only_as_long_as_it_may_come_back() -> None:
+    """Far more than a room can have unanswered comes back; of what was before only the count."""
+    rig = Rig(ms=4_000)
+    rig.hand(WHOLE + 3)
+    before = rig.sent
+    rig.handed.failed(MessageFailed(1, definite=False, reason="?"), 0)
+    lost = before - rig.sent
+    rig.handed.lose(range(1, WHOLE + 4), 0)
+    again = [rig.next().chunk for _ in range(WHOLE)]
+
+    assert 10 == lost
+    assert 0 == rig.sent
+    assert [each.chunk for each in rig.taken[3:]] == again
 
 
 def test_only_the_last_messages_are_remembered() -> None:
