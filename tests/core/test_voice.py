@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from app.core.intake import Bounds
+from app.core.pcm import AudioFormat
 from app.core.spec import AudioPathName
 from app.core.voice import VoiceOptions
 from tests.support.stage import MS, Manners, Stage
@@ -646,6 +647,18 @@ def test_the_end_before_the_room_confirms() -> None:
     stage.settle()
 
     assert ["mark m flushed 100", "done a interrupted 100/0/0 clock"] == stage.log()[1:]
+
+
+def test_news_until_they_are_taken() -> None:
+    """An utterance that is opened is news, its audio is none."""
+    stage = Stage()
+    quiet = stage.voice.has_news
+    stage.voice.intake.start("a", AudioFormat(), None, 0)
+    opened = stage.voice.has_news
+    stage.voice.take()
+    stage.voice.intake.audio(bytes(4800), 0)
+
+    assert (False, True, False) == (quiet, opened, stage.voice.has_news)
 
 
 def test_activity() -> None:
