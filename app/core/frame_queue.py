@@ -62,6 +62,11 @@ class Lane:
         self.dropped += lost
         return lost
 
+    def clear(self) -> None:
+        """Forget what waits: nobody wants it, so that it is neither sent nor left out."""
+        self._seq -= len(self._waiting)
+        self._waiting.clear()
+
     def pop(self) -> bytes:
         """Take the oldest frame as it goes onto the wire. Raises IndexError when none waits."""
         seq, frame = self._waiting.popleft()
@@ -92,10 +97,12 @@ class FrameQueue:
     def __init__(self) -> None:
         """Want nothing."""
         self.choices = Choices()
-        self._lanes: dict[FrameKind, Lane] = {}
-        self._gone_sent = 0
-        self._gone_dropped = 0
-        """What lanes that are no more have sent and dropped."""
+        # Sound before pictures: it is small, and late more easily.
+        self._lanes = {
+            FrameKind.AUDIO: Lane(only_newest=False),
+            FrameKind.USER_AUDIO: Lane(only_newest=False),
+            FrameKind.VIDEO: Lane(only_newest=True),
+        }
 
     def __len__(self) -> int:
         """How many frames wait."""
@@ -104,29 +111,26 @@ class FrameQueue:
     @property
     def sent(self) -> int:
         """Frames taken."""
-        return self._gone_sent + sum(lane.sent for lane in self._lanes.values())
+        return sum(lane.sent for lane in self._lanes.values())
 
     @property
     def dropped(self) -> int:
         """Frames left out."""
-        return self._gone_dropped + sum(lane.dropped for lane in self._lanes.values())
+        return sum(lane.dropped for lane in self._lanes.values())
 
     def choose(self, choices: Choices) -> None:
-        """Want this from now on; a kind of which the choice stays the same goes on undisturbed."""
+        """Want this from now on; a kind of which the choice stays the same goes on undisturbed.
+
+        A kind's numbers go on, whatever is chosen: they are the viewer's.
+        """
         before, self.choices = self.choices, choices
         for kind, old, new in (
             (FrameKind.AUDIO, before.audio, choices.audio),
             (FrameKind.USER_AUDIO, before.user_audio, choices.user_audio),
             (FrameKind.VIDEO, before.video, choices.video),
         ):
-            if old == new:
-                continue
-            lane = self._lanes.pop(kind, None)
-            if lane is not None:
-                self._gone_sent += lane.sent
-                self._gone_dropped += lane.dropped
-            if new is not None:
-                self._lanes[kind] = Lane(only_newest=kind is FrameKind.VIDEO)
+            if old != new:
+                self._lanes[kind].clear()
 
     def push(self, frame: Frame, skipped: int = 0) -> int:
         """Let a frame of a kind that is wanted wait; returns how many are lost, as ``Lane``."""
@@ -134,8 +138,7 @@ class FrameQueue:
 
     def pop(self) -> tuple[FrameKind, bytes] | None:
         """Take the next frame, sound before pictures; None when none waits."""
-        for kind in (FrameKind.AUDIO, FrameKind.USER_AUDIO, FrameKind.VIDEO):
-            lane = self._lanes.get(kind)
+        for kind, lane in self._lanes.items():
             if lane:
                 return kind, lane.pop()
         return None

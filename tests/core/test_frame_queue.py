@@ -125,7 +125,7 @@ def test_unchanged_choice_goes_on_undisturbed() -> None:
     queue.push(picture(3))
     headers = [header for header, _ in taken(queue)]
 
-    assert [(2, 2), (1, 1)] == [(header.kind, header.seq) for header in headers]
+    assert [(2, 2), (1, 2)] == [(header.kind, header.seq) for header in headers]
     assert (4, 0) == (queue.sent, queue.dropped)
 
 
@@ -138,6 +138,23 @@ def test_who_wants_nothing_more_has_nothing_waiting() -> None:
 
     assert queue.pop() is None
     assert (0, 1) == (queue.sent, queue.dropped)
+
+
+def test_numbers_go_on_through_other_choices() -> None:
+    """They are the viewer's; what waited for an old choice is no gap, what it lost is one."""
+    queue = wanting(ALL)
+    queue.push(picture(1))
+    taken(queue)
+    headers = []
+    for skipped in (0, 2):
+        queue.push(picture(2), skipped)
+        for choices in (replace(ALL, video=replace(CHOICE, max_fps=5)), Choices(), ALL):
+            queue.choose(choices)
+        queue.push(picture(3))
+        headers += [header for header, _ in taken(queue)]
+
+    assert [(2, 0), (5, SKIPPED)] == [(header.seq, header.flags) for header in headers]
+    assert (3, 2) == (queue.sent, queue.dropped)
 
 
 def test_numbers_wrap() -> None:
