@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import jwt
@@ -71,6 +72,25 @@ def test_every_character_counts() -> None:
     assert [] == accepted
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t[:-1],
+        lambda t: t + "A",
+        lambda t: t + "!",
+        lambda t: t.rpartition(".")[0],
+        lambda t: t.rpartition(".")[0] + ".",
+        lambda t: t + ".a",
+        lambda t: t + 2000 * "A",
+        lambda t: t + "ä",
+    ],
+)
+def test_what_was_a_token_is_no_key(change: Callable[[str], str]) -> None:
+    """Cut off or added to it is refused: where no keys are asked for it must not count as none."""
+    with pytest.raises(Unauthorized, match="not valid"):
+        read(change(Tokens(KEY).mint(GRANT)))
+
+
 def test_other_key_signs_for_nobody() -> None:
     """A token of another service, or made up, is refused."""
     for token in (
@@ -84,8 +104,7 @@ def test_other_key_signs_for_nobody() -> None:
             "",
             "none",
             headers={"typ": "avatar-bridge+jwt"},
-        )
-        + "AAAA",
+        ),
     ):
         with pytest.raises(Unauthorized, match="not valid"):
             read(token)
