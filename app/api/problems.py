@@ -14,6 +14,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from app import errors
@@ -86,9 +87,12 @@ def install_problems(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)  # the type it is registered for
         return problem_response(_of_validation(error.errors()))
 
-    async def http_error(_request: Request, error: Exception) -> Response:
+    async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # the type it is registered for
-        return problem_response(_of_status(error), error.headers)
+        headers = error.headers
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers = {"Allow": ", ".join(_methods(app, request.scope))}
+        return problem_response(_of_status(error), headers)
 
     async def bug(_request: Request, _error: Exception) -> Response:
         # Starlette raises it again behind this answer, so the server logs the traceback.
@@ -108,6 +112,15 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(Exception, bug)
     app.router.default = not_found  # starlette's own refuses an upgrade with an empty 403
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+
+
+def _methods(app: FastAPI, scope: Scope) -> list[str]:
+    """What may be done at an address; the framework knows only its first route's method."""
+    return [
+        method
+        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in app.routes)
+    ]
 
 
 def _of_validation(found: Sequence[Any]) -> BridgeError:
