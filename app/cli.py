@@ -22,6 +22,8 @@ from app.speak.wish import Wish, add_arguments
 FAILED, WRONG_USE = 1, 2
 """Exit codes besides 0; argparse has chosen the second."""
 
+MAX_PORT = 65_535
+
 _AnySettings = TypeVar("_AnySettings", bound=SandboxSettings)
 
 
@@ -79,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     sandbox = commands.add_parser("sandbox", help="run the offline Tavus alone")
     sandbox.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
     where = sandbox.add_mutually_exclusive_group(required=True)
-    where.add_argument("--port", type=int, help="port to listen on, 0 for a free one")
+    where.add_argument("--port", type=_port, help="port to listen on, 0 for a free one")
     where.add_argument("--fd", type=int, help="listening socket inherited from serve")
     sandbox.set_defaults(run=_sandbox)
 
@@ -105,6 +107,13 @@ def _parser() -> argparse.ArgumentParser:
     openapi.add_argument("--check", action="store_true", help="only say whether it is current")
     openapi.set_defaults(run=_openapi)
     return parser
+
+
+def _port(text: str) -> int:
+    """Read a port: the server would take 99999 for 34463."""
+    if not text.isdecimal() or int(text) > MAX_PORT:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to {MAX_PORT}")
+    return int(text)
 
 
 def _serve(args: argparse.Namespace) -> int:

@@ -89,7 +89,17 @@ def test_sandbox_starts_where_the_service_would_not(monkeypatch: pytest.MonkeyPa
     assert "info" == load(SandboxSettings).log_level
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["serve", "--port", "x"], ["sandbox"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nonsense"],
+        ["serve", "--port", "x"],
+        ["sandbox"],
+        ["sandbox", "--port", "99999"],
+        ["sandbox", "--port", "-1"],
+    ],
+)
 def test_wrong_arguments_exit_with_2(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
