@@ -9,9 +9,9 @@ export class Latency {
     this.rows = []; // {number, sent, started, frame}, ms; null where not known
   }
 
-  /** Take a message of the service that came at `now`. */
+  /** Take a message of the service that came at `now`; null: before the page was loaded anew. */
   take(message, now) {
-    if (message.type === "utterance.opened") this.#opened.set(message.number, now);
+    if (message.type === "utterance.opened" && now !== null) this.#opened.set(message.number, now);
     if (message.type === "utterance.done") {
       const { first_sent_ms: sent, started_ms: started } = message.latency;
       Object.assign(this.#row(message.number), { sent, started });

@@ -21,7 +21,9 @@ test("the first picture of an utterance counts, from when it was opened", () => 
 test("pictures of an utterance that began before the page was there tell nothing", () => {
   const latency = new Latency();
 
+  latency.take({ type: "utterance.opened", number: 5 }, null);
   latency.shown(4, 1000);
+  latency.shown(5, 1000);
 
   assert.deepEqual([], latency.rows);
 });
