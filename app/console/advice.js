@@ -7,7 +7,8 @@ const ADVICE = {
   unauthorized: "Enter one of the keys in BRIDGE_API_KEYS.",
   forbidden:
     "Without BRIDGE_API_KEYS only this machine may call: open the page at localhost or 127.0.0.1.",
-  session_not_found: "It is forgotten an hour after its end. Start a new one.",
+  session_not_found:
+    "It is forgotten an hour after its end, or when the service stops. Start a new one.",
   session_over: "Start a new one.",
   session_not_ready: "The replica is not in the room yet. Wait until it is, then try again.",
   too_many_sessions: "End one of the sessions in the list, or raise BRIDGE_MAX_SESSIONS.",
@@ -38,17 +39,18 @@ export function advice(code) {
   return ADVICE[code] ?? OTHER;
 }
 
-/** What to do about a close code of the stream, as {code, title}; null where nothing is wrong. */
+/** What to do about a close code of the stream, as {code, message}; null where nothing is wrong. */
 export function ofClose(code) {
   const known = {
-    4401: { code: "unauthorized", title: "The service does not accept the session token." },
-    4403: { code: "forbidden", title: "The service does not allow this page." },
-    4404: { code: "session_not_found", title: "There is no such session." },
-    4429: { code: "rate_limited", title: "Too much at once." },
-    4503: { code: "draining", title: "The service is shutting down." },
+    4401: { code: "unauthorized", message: "The service does not accept the session token." },
+    4403: { code: "forbidden", message: "The service does not allow this page." },
+    4404: { code: "session_not_found", message: "There is no such session." },
+    4429: { code: "rate_limited", message: "Too much at once." },
+    4503: { code: "draining", message: "The service is shutting down." },
   };
   if (code === 1000 || code === 4410) return null;
-  return known[code] ?? { code: `close_${code}`, title: `The connection ended with code ${code}.` };
+  const other = `The connection ended with code ${code}.`;
+  return known[code] ?? { code: `close_${code}`, message: other };
 }
 
 /** What is wrong with a microphone, from what the browser throws. */

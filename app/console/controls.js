@@ -5,12 +5,13 @@ import { Microphone } from "./microphone.js";
 import { MARKS, SAMPLE } from "./sample.js";
 import { NotWav, readWav } from "./wav.js";
 
-const ABOUT = "what the user does"; // a notice about it goes when something else is done
+export const ABOUT = "what the user does"; // a notice about it goes when something else is done
 
 export class Controls {
   #session = null;
   #speech = null;
   #live = null;
+  #paused = false;
 
   /** `onGesture()` is called at every press that lets a browser play sound, `onSaid(text)` when a
    * sentence is on its way. */
@@ -29,6 +30,9 @@ export class Controls {
       target.value = "";
     });
     find("interrupt").addEventListener("click", () => this.#interrupt());
+    find("pause").addEventListener("click", () =>
+      this.#attempt(() => this.#session.pause(!this.#paused)),
+    );
     find("end").addEventListener("click", () => this.#attempt(() => this.#session.end()));
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && !document.querySelector("dialog[open]")) this.#interrupt();
@@ -41,6 +45,12 @@ export class Controls {
     this.hush();
     this.#session = session;
     this.#speech = speech;
+  }
+
+  /** Whether the session holds what is not handed over yet. */
+  set paused(paused) {
+    this.#paused = paused;
+    find("pause").textContent = paused ? "Resume" : "Pause";
   }
 
   /** Send nothing more. */
@@ -88,6 +98,7 @@ export class Controls {
       return;
     }
     this.onGesture();
+    this.notice.clear(ABOUT);
     this.#pressed(true);
     try {
       await this.microphone.start(

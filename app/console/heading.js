@@ -4,7 +4,7 @@ import { find } from "./dom.js";
 import { shortId } from "./session-list.js";
 
 const WORDS = { starting: "starting", ready: "ready", ended: "over", failed: "failed" };
-const SPEAKING = ["say", "say-send", "microphone", "sample", "choose", "interrupt", "end"];
+const SPEAKING = ["say", "say-send", "microphone", "sample", "choose", "interrupt", "pause", "end"];
 
 export class Heading {
   #view = {};

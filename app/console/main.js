@@ -102,6 +102,8 @@ function wish() {
     [names.face]: form.get("face"),
     [names.pal]: form.get("pal"),
     audio_path: form.get("audio_path"),
+    ...(form.has("interrupt_on_user_speech") ? { interrupt_on_user_speech: true } : {}),
+    ...(form.has("renew") ? { renew: true } : {}),
   };
 }
 
@@ -114,6 +116,7 @@ find("start-form").addEventListener("submit", async (event) => {
     const session = await withKey(() => service.post("sessions", wish()));
     notice.clear();
     location.hash = session.id;
+    find("main").focus(); // the form, where the focus was, goes
     refresh();
   } catch (problem) {
     notice.problem(problem);
@@ -175,7 +178,7 @@ async function route() {
 addEventListener("hashchange", route);
 addEventListener("pagehide", () => stage.remember());
 document.addEventListener("visibilitychange", refresh);
-for (const link of [find("new"), document.querySelector(".brand")]) {
+for (const link of [find("new"), find("another"), document.querySelector(".brand")]) {
   link.addEventListener("click", () => setTimeout(() => find("main").focus()));
 }
 // On a phone the list is folded; a wide page always shows it.

@@ -13,7 +13,7 @@ export class Session {
 
   /**
    * `on` has `event(message)`, `frame(buffer)`, `lost()`, `closed(code, problem)` and
-   * `replaced()`, when another client has taken over speaking.
+   * `silenced(code)`, when the connection for audio is gone.
    */
   constructor(service, id, on, resume = null) {
     Object.assign(this, { service, id, on });
@@ -54,7 +54,7 @@ export class Session {
         comesBack: false,
         on: {
           message: (message) => this.#spoken(message),
-          closed: (code) => code === 4409 && this.on.replaced(),
+          closed: (code) => this.on.silenced(code),
         },
       });
       this.#mouth.connect();
@@ -70,6 +70,12 @@ export class Session {
     if (!this.line.send({ type: "interrupt", reason })) {
       await this.service.post(`sessions/${this.id}/interrupt`, { reason });
     }
+  }
+
+  /** Hold what is not handed over yet, or let it go. */
+  pause(paused) {
+    const type = paused ? "playback.pause" : "playback.resume";
+    if (!this.line.send({ type })) throw new Error("the connection is lost");
   }
 
   /** Let the replica say a sentence with its own voice. */

@@ -1,6 +1,6 @@
 // One open session on the page: its picture, its sound, and what became of what was said.
 import { advice, ofClose } from "./advice.js";
-import { Controls } from "./controls.js";
+import { ABOUT, Controls } from "./controls.js";
 import { find } from "./dom.js";
 import { PICTURE, readFrame, SOUND } from "./frame.js";
 import { Heading } from "./heading.js";
@@ -20,6 +20,9 @@ import { showUtterances } from "./utterance-table.js";
 const COUNTER = 16 / 360; // of the sandbox's picture, at its lower edge, is for machines
 const SLOW_MS = 250; // how often what need not be smooth is drawn
 const KEPT = 300; // events that survive a reload
+const EXPIRING = "the end"; // what notices are about, beside ABOUT
+const LINE = "the line";
+const SESSION = "the session";
 
 export class Stage {
   #session = null;
@@ -65,7 +68,8 @@ export class Stage {
     showShell(find("shell"), this.base, view.id, this.service.needsKey);
     const { events = [], resume = null } = this.memory.recall(view.id) ?? {};
     this.#kept = [];
-    for (const message of events) this.#event(message);
+    for (const message of events) this.#event(message, null);
+    this.#quiet(); // what was wrong then was said then
     this.#report();
     if (this.heading.over) return;
     this.#session = new Session(
@@ -75,12 +79,16 @@ export class Stage {
         event: (message) => this.#event(message),
         frame: (buffer) => this.#frame(buffer),
         lost: () => {
-          this.notice.show("The connection was lost.", advice("unreachable"), "line");
+          this.notice.show("The connection was lost.", advice("unreachable"), LINE);
           this.onChange();
         },
         closed: (code, problem) => this.#closed(code, problem),
-        replaced: () =>
-          this.notice.show("Another client speaks in this session.", "Speak again to take over."),
+        silenced: (code) => {
+          this.controls.hush();
+          if (code !== 4409) return; // told by the line, or by who began to speak
+          const todo = "Speak again to take over.";
+          this.notice.show("Another client speaks in this session.", todo, ABOUT);
+        },
       },
       resume,
     );
@@ -93,10 +101,17 @@ export class Stage {
   /** Leave the session alone: it goes on without this page. */
   close() {
     this.controls.use(null, null);
+    this.controls.paused = false;
     this.#session?.close();
     this.#session = null;
+    this.#quiet();
     this.screen.clear();
     this.sound.level = SILENCE;
+  }
+
+  /** Take away what was said about the session. */
+  #quiet() {
+    for (const about of [ABOUT, EXPIRING, LINE, SESSION]) this.notice.clear(about);
   }
 
   /** Show what has changed of the session. */
@@ -138,10 +153,10 @@ export class Stage {
 
   // --- what comes from the service
 
-  #event(message) {
+  #event(message, now = performance.now()) {
     this.plot.heard(message.ts_ms);
     this.timeline.take(message);
-    this.latency.take(message, performance.now());
+    this.latency.take(message, now);
     this.logView.add(this.log.message(message));
     if (message.seq !== undefined) {
       this.#kept.push(message);
@@ -149,7 +164,7 @@ export class Stage {
     }
     switch (message.type) {
       case "hello":
-        this.notice.clear("line");
+        this.notice.clear(LINE);
         break;
       case "session.ready":
         this.heading.show({ status: "ready" });
@@ -164,6 +179,7 @@ export class Stage {
       case "session.ended":
         this.heading.show({ status: "ended", end_reason: message.reason });
         this.onChange();
+        for (const about of [ABOUT, EXPIRING]) this.notice.clear(about);
         this.controls.hush();
         this.screen.clear();
         break;
@@ -171,6 +187,7 @@ export class Stage {
         this.notice.show(
           `The session ends in ${Math.round(message.in_ms / 1000)} s.`,
           message.reason === "idle" ? "Say something to keep it." : "Start a new one to go on.",
+          EXPIRING,
         );
         break;
       case "replica.left":
@@ -179,14 +196,19 @@ export class Stage {
       case "replica.joined":
         this.heading.cover("");
         break;
+      case "playback.paused":
+      case "playback.resumed":
+        this.controls.paused = message.type === "playback.paused";
+        break;
       case "interrupt.accepted":
+        this.controls.paused = false;
         this.controls.hush();
         this.#report();
         break;
       case "utterance.done":
         this.#report();
         if (message.status === "failed" && message.code !== "session_over") {
-          this.notice.show("An utterance was not spoken whole.", advice(message.code));
+          this.notice.show("An utterance was not spoken whole.", advice(message.code), SESSION);
         }
         break;
       case "utterance.started":
@@ -194,7 +216,7 @@ export class Stage {
         this.#report();
         break;
       case "error":
-        if (message.code !== "resume_failed") this.notice.problem(message);
+        if (message.code !== "resume_failed") this.notice.problem(message, SESSION);
         break;
       default:
     }
@@ -215,7 +237,9 @@ export class Stage {
   #closed(code, problem) {
     this.controls.hush();
     const wrong = problem ?? ofClose(code);
-    if (wrong) this.notice.show(wrong.title, advice(wrong.code), "line");
+    if (!wrong) return;
+    this.notice.problem(wrong, LINE);
+    if (wrong.code === "session_not_found") this.heading.show({ status: "ended" });
   }
 
   // --- what the user sees

@@ -51,23 +51,38 @@ def test_newcomer_starts_and_hears_and_interrupts(visit: Visit) -> None:
     visit.open()
     expect(visit.page.get_by_label("Replica")).to_have_value("r4067604db72")
     expect(visit.page.get_by_label("Persona")).to_have_value("pipecat0")
-    visit.start_from_here()
+    visit.page.get_by_label("A person in the room who speaks interrupts").check()
+    visit.page.get_by_label("Go on in a new conversation when Tavus ends this one").check()
+    with visit.page.expect_request(lambda request: request.method == "POST") as asked:
+        visit.start_from_here()
+    focused = visit.page.evaluate("document.activeElement.id")
     at_rest = visit.mouth()
     visit.press("Play the sample")
     visit.wait_for_level("The avatar's level", LOUD)
+    visit.press("Pause")
+    visit.press("Resume")
     speaking = visit.mouth(25)
     expect(visit.page.locator("#latency-figure")).to_contain_text("ms")
     expect(visit.page.locator("#utterances")).to_contain_text("hello played")
     visit.page.keyboard.press("Escape")
     cut = visit.wait_for_utterance("interrupted")
     visit.wait_for_silence("The avatar's level")
+    wish = asked.value.post_data_json or {}
 
+    assert "main" == focused
+    assert (True, True) == (wish["interrupt_on_user_speech"], wish["renew"])
     assert 1 == at_rest
     assert speaking > 2
     assert "hello played, any voice flushed, interrupt me flushed" == cut["marks"]
     assert 0 < int(cut["played"]) <= int(cut["sent"]) < int(cut["received"])
     assert 1 == visit.mouth()
-    assert {"utterance.done", "interrupt.accepted", "mark.reached"} <= set(visit.events())
+    assert {
+        "utterance.done",
+        "interrupt.accepted",
+        "mark.reached",
+        "playback.paused",
+        "playback.resumed",
+    } <= set(visit.events())
 
 
 def test_microphone_is_spoken(visit: Visit, service: Service) -> None:
@@ -149,10 +164,11 @@ def test_other_client_takes_over_and_ends_the_session(visit: Visit, service: Ser
     """What others do with the session is seen here, and said with what to do about it."""
     session_id = visit.start()
     stream_url = call(service, "GET", f"/sessions/{session_id}")["stream_url"]
-    visit.press("Play the sample")
+    visit.press("Microphone")
     visit.wait_for_utterance("playing")
     with connect(stream_url, additional_headers={"Authorization": f"Bearer {KEY}"}, proxy=None):
         about_other = visit.notice()
+        expect(visit.page.locator("#microphone")).to_have_attribute("aria-pressed", "false")
     call(service, "POST", f"/sessions/{session_id}/interrupt", reason="elsewhere")
     visit.wait_for_event("interrupt.accepted")
     call(service, "DELETE", f"/sessions/{session_id}")
@@ -160,7 +176,8 @@ def test_other_client_takes_over_and_ends_the_session(visit: Visit, service: Ser
 
     assert "Another client speaks in this session. Speak again to take over." == about_other
     expect(visit.page.locator("#state")).to_have_text("over: deleted")
-    for name in ("Play the sample", "Microphone", "Say", "End session"):
+    expect(visit.page.locator("#notice")).to_be_hidden()
+    for name in ("Play the sample", "Microphone", "Say", "Pause", "End session"):
         expect(visit.page.get_by_role("button", name=name, exact=True)).to_be_disabled()
     expect(visit.page.locator("#sessions .current")).to_contain_text("ended: deleted")
 
@@ -228,7 +245,7 @@ def test_page_is_accessible(visit: Visit) -> None:
     for _ in range(30):
         visit.page.keyboard.press("Tab")
         reached.append(visit.page.evaluate("document.activeElement.id"))
-    wanted = ["room", "end", "sound", "say", "microphone", "sample", "interrupt", "log"]
+    wanted = ["room", "end", "sound", "say", "microphone", "sample", "interrupt", "pause", "log"]
 
     assert [] == [each.generate_report() for each in reports if each.violations_count]
     assert wanted == [name for name in reached if name in wanted]
@@ -243,7 +260,7 @@ def test_pictures_for_the_readme(visit: Visit, tmp_path: Path) -> None:
     page = visit.page
     visit.start()
     visit.press("Play the sample")
-    expect(page.locator("#utterances")).to_contain_text("hello played")
+    visit.wait_for_level("The avatar's level", LOUD)
     page.keyboard.press("Escape")
     visit.press("Play the sample")
     expect(page.locator("#utterances [data-status=playing]")).to_contain_text("hello played")

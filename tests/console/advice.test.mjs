@@ -20,7 +20,7 @@ test("every code that there is advice for is one of the service's, or the page's
 test("an end that is as it should be needs no words, any other gets some", () => {
   assert.deepEqual([null, null], [ofClose(1000), ofClose(4410)]);
   assert.equal("unauthorized", ofClose(4401).code);
-  assert.match(ofClose(4400).title, /4400/);
+  assert.match(ofClose(4400).message, /4400/);
   assert.match(advice(ofClose(4400).code), /event log/);
 });
 
