@@ -1,9 +1,10 @@
 """From a room's I420 pictures to what a viewer chose: made smaller, JPEG, RGB.
 
 Scaling and colours are swscale's (PyAV), JPEG is libjpeg-turbo's (simplejpeg). Both release the
-interpreter lock, so a few threads can work beside the event loop. Measured at 1280x720, one thread:
-I420 → JPEG 2.0 ms, of which 0.5 ms stretch the range, since video's luma goes from 16 to 235 and
-JPEG's from 0 to 255; by way of RGB 2.3 ms. Made half as wide first, which stretches too: 0.7 ms.
+interpreter lock, so a few threads can work beside the event loop. Measured at 1280x720, one thread
+(``bench/frames.py``): I420 → JPEG 1.6 to 2.1 ms, of which 0.5 ms stretch the range, since video's
+luma goes from 16 to 235 and JPEG's from 0 to 255; by way of RGB 1.9 to 2.5 ms with the same
+libraries, 3.1 to 3.8 ms with Pillow. Made half as wide first, which stretches too: 0.6 ms.
 """
 
 from __future__ import annotations
@@ -40,10 +41,13 @@ def fit(width: int, height: int, max_width: int) -> tuple[int, int]:
     return max(2, width // 2 * 2), max(2, height // 2 * 2)
 
 
-def encode(raw: RawPicture, choices: Iterable[PictureChoice]) -> list[Picture]:
+def encode(
+    raw: RawPicture, choices: Iterable[PictureChoice], scaler: VideoReformatter
+) -> list[Picture]:
     """Make what these choices ask for; what differs only in ``max_fps`` is made once.
 
-    A last row or column that is odd is left out: the codecs would invent its colours.
+    ``scaler`` keeps what swscale has set up, for the next picture of the same shape; one thread
+    at a time. A last row or column that is odd is left out: the codecs would invent its colours.
     Raises ValueError for a picture whose bytes do not match its size.
     """
     if min(raw.width, raw.height) < 2 or len(raw.i420) != i420_bytes(raw.width, raw.height):
@@ -56,18 +60,20 @@ def encode(raw: RawPicture, choices: Iterable[PictureChoice]) -> list[Picture]:
         width, height = fit(raw.width, raw.height, choice.max_width)
         key = (choice.codec, width, height)
         if key not in made:
-            made[key] = _make(raw, choice.codec, width, height)
+            made[key] = _make(raw, choice.codec, width, height, scaler)
         pictures.append(Picture(choice, width, height, made[key], raw.captured_us))
     return pictures
 
 
-def _make(raw: RawPicture, codec: PictureCodec, width: int, height: int) -> bytes:
+def _make(
+    raw: RawPicture, codec: PictureCodec, width: int, height: int, scaler: VideoReformatter
+) -> bytes:
     if codec is PictureCodec.I420 and width == raw.width:
         return bytes(raw.i420)
     frame = VideoFrame.from_numpy_buffer(
         np.frombuffer(raw.i420, np.uint8).reshape(-1, raw.width), "yuv420p"
     )
-    shaped = VideoReformatter().reformat(
+    shaped = scaler.reformat(
         frame, width, height, format=_FORMATS[codec], interpolation="AREA", threads=1
     )
     planes = _planes(shaped)

@@ -14,10 +14,14 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from app.core.media import Picture, PictureChoice, RawPicture
 from app.core.pace import Pace
 from app.runtime.room import ReportMedia
+
+if TYPE_CHECKING:
+    from av.video.reformatter import VideoReformatter
 
 MAX_THREADS = 4
 """One encodes 1280x720 to JPEG about 400 times a second; the event loop needs a core as well."""
@@ -50,6 +54,7 @@ class Encoder:
         """Want nothing."""
         self._pool = pool
         self._show = show
+        self._scaler: VideoReformatter | None = None
         self._paces: dict[PictureChoice, Pace] = {}
         self._busy = False
         self._waiting: tuple[RawPicture, set[PictureChoice]] | None = None
@@ -87,8 +92,20 @@ class Encoder:
         due &= self._paces.keys()
         skipped = {choice: self._skipped.pop(choice, 0) for choice in due}
         self._busy = True
-        encoding = asyncio.get_running_loop().run_in_executor(self._pool, _encode, raw, due)
+        loop = asyncio.get_running_loop()
+        encoding = loop.run_in_executor(self._pool, self._encode, raw, due)
         encoding.add_done_callback(lambda encoding: self._made(encoding, skipped))
+
+    def _encode(self, raw: RawPicture, choices: Iterable[PictureChoice]) -> list[Picture]:
+        """Do as ``app.core.picture.encode``, in a thread: never in two at once."""
+        # Here, since they take 17 MB that nobody needs who does not watch.
+        from av.video.reformatter import VideoReformatter  # noqa: PLC0415  # see above
+
+        from app.core.picture import encode  # noqa: PLC0415  # see above
+
+        if self._scaler is None:
+            self._scaler = VideoReformatter()
+        return encode(raw, choices, self._scaler)
 
     def _made(
         self, encoding: asyncio.Future[list[Picture]], skipped: dict[PictureChoice, int]
@@ -104,10 +121,3 @@ class Encoder:
                 if picture.choice in self._paces:
                     self._show(replace(picture, skipped=skipped[picture.choice]))
         self._start()
-
-
-def _encode(raw: RawPicture, choices: Iterable[PictureChoice]) -> list[Picture]:
-    """Do as ``app.core.picture.encode``, in a thread."""
-    from app.core.picture import encode  # noqa: PLC0415  # 17 MB, for who watches only
-
-    return encode(raw, choices)

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import simplejpeg
+from av.video.reformatter import VideoReformatter
 
-from app.core.media import PictureChoice, PictureCodec, RawPicture
+from app.core.media import Picture, PictureChoice, PictureCodec, RawPicture
 from app.core.picture import encode, fit, i420_bytes
 
 BLACK, WHITE, RED, GREEN = (16, 128, 128), (235, 128, 128), (81, 90, 240), (145, 54, 34)
@@ -23,6 +24,11 @@ def plain(width: int, height: int, colour: tuple[int, int, int]) -> RawPicture:
     )
 
 
+def made(raw: RawPicture, choices: list[PictureChoice]) -> list[Picture]:
+    """Encode with nothing set up."""
+    return encode(raw, choices, VideoReformatter())
+
+
 def choice(codec: PictureCodec, max_width: int = 3840, max_fps: int = 25) -> PictureChoice:
     """Make a choice that leaves the size alone."""
     return PictureChoice(codec, max_fps, max_width)
@@ -37,7 +43,7 @@ def test_colours_are_stretched_to_full_range(
     codec: PictureCodec, colour: tuple[int, int, int], rgb: tuple[int, int, int]
 ) -> None:
     """Black is black and white is white, by both ways."""
-    (picture,) = encode(plain(64, 48, colour), [choice(codec)])
+    (picture,) = made(plain(64, 48, colour), [choice(codec)])
     shown = (
         simplejpeg.decode_jpeg(picture.data)
         if codec is PictureCodec.JPEG
@@ -51,7 +57,7 @@ def test_colours_are_stretched_to_full_range(
 def test_i420_passes_unchanged() -> None:
     """The room's planes come out bit for bit, from whatever they were held in."""
     data = np.random.default_rng(1).integers(0, 256, i420_bytes(64, 48), np.uint8).tobytes()
-    (picture,) = encode(RawPicture(64, 48, memoryview(data), 5), [choice(PictureCodec.I420)])
+    (picture,) = made(RawPicture(64, 48, memoryview(data), 5), [choice(PictureCodec.I420)])
 
     assert data == picture.data
     assert (64, 48, 5, 0) == (picture.width, picture.height, picture.captured_us, picture.skipped)
@@ -64,7 +70,7 @@ def test_wide_pictures_are_made_smaller(codec: PictureCodec) -> None:
     luma = np.full((height, width), 16, np.uint8)
     luma[:, width // 2 :] = 235
     raw = RawPicture(width, height, luma.tobytes() + bytes([128]) * (width * height // 2), 0)
-    (picture,) = encode(raw, [choice(codec, 501)])
+    (picture,) = made(raw, [choice(codec, 501)])
 
     assert (500, 282) == (picture.width, picture.height)
     if codec is PictureCodec.JPEG:
@@ -83,7 +89,7 @@ def test_wide_pictures_are_made_smaller(codec: PictureCodec) -> None:
 @pytest.mark.parametrize("size", [(641, 361), (640, 361), (641, 360)])
 def test_odd_edge_is_left_out(codec: PictureCodec, size: tuple[int, int]) -> None:
     """What is left of a picture of odd size has its colours to the last row and column."""
-    (picture,) = encode(plain(*size, RED), [choice(codec)])
+    (picture,) = made(plain(*size, RED), [choice(codec)])
 
     assert (640, 360) == (picture.width, picture.height)
     match codec:
@@ -98,7 +104,7 @@ def test_odd_edge_is_left_out(codec: PictureCodec, size: tuple[int, int]) -> Non
 
 def test_odd_size_made_smaller() -> None:
     """An odd picture is made smaller like any other."""
-    (picture,) = encode(plain(641, 361, GREEN), [choice(PictureCodec.RGB, 320)])
+    (picture,) = made(plain(641, 361, GREEN), [choice(PictureCodec.RGB, 320)])
 
     assert (320, 180, 320 * 180 * 3) == (picture.width, picture.height, len(picture.data))
     assert np.abs(np.frombuffer(picture.data, np.uint8).reshape(-1, 3) - [0, 254, 0]).max() <= 3
@@ -111,7 +117,7 @@ def test_what_differs_only_in_pace_is_made_once() -> None:
         choice(PictureCodec.JPEG, 641, 10),
         choice(PictureCodec.JPEG, 320, 25),
     ]
-    pictures = encode(plain(1280, 720, GREEN), choices)
+    pictures = made(plain(1280, 720, GREEN), choices)
 
     assert choices == [picture.choice for picture in pictures]
     assert pictures[0].data is pictures[1].data
@@ -123,7 +129,7 @@ def test_what_differs_only_in_pace_is_made_once() -> None:
 def test_wrong_length_is_refused(codec: PictureCodec, length: int) -> None:
     """Bytes that are no picture of this size are not read beyond their end."""
     with pytest.raises(ValueError, match="64x48"):
-        encode(RawPicture(64, 48, bytes(length), 0), [choice(codec)])
+        made(RawPicture(64, 48, bytes(length), 0), [choice(codec)])
 
 
 @pytest.mark.parametrize(
@@ -148,4 +154,13 @@ def test_fit(width: int, height: int, max_width: int, expected: tuple[int, int])
 def test_no_picture_of_one_pixel() -> None:
     """A line of pixels has no colours of its own."""
     with pytest.raises(ValueError, match="1x1"):
-        encode(plain(1, 1, RED), [choice(PictureCodec.JPEG)])
+        made(plain(1, 1, RED), [choice(PictureCodec.JPEG)])
+
+
+def test_what_is_set_up_fits_every_shape() -> None:
+    """One scaler makes of all sizes and codecs what one of their own would."""
+    scaler = VideoReformatter()
+    choices = [choice(codec, width) for codec in PictureCodec for width in (640, 320)]
+    raws = [plain(640, 360, RED), plain(1280, 720, GREEN), plain(640, 360, GREEN)]
+
+    assert [made(raw, choices) for raw in raws] == [encode(raw, choices, scaler) for raw in raws]
