@@ -1,12 +1,12 @@
-"""What the avatar's frames cost: ``python bench/frames.py [--seconds 15]`` prints a Markdown table.
+"""What the avatar's frames cost: ``python -m bench.frames [--seconds 15]`` prints a Markdown table.
 
 First each way to encode a picture, on one thread. Then the service with its sandbox, watched by
 nobody, by one and by four viewers who read everything: the processor time of the service's process
 and how late its event loop wakes. Absolute numbers are this machine's; the ratios are not.
 
 Beside I420 → JPEG stand two ways by RGB: with the same libraries, and with Pillow, as in PyAV's
-cookbook. "Planes alone" leaves the video range as it is, so that black is grey: stretching costs the
-rest.
+cookbook. "Planes alone" leaves the video range as it is, so that black is grey: stretching costs
+the rest.
 """
 
 from __future__ import annotations

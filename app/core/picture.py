@@ -2,7 +2,7 @@
 
 Scaling and colours are swscale's (PyAV), JPEG is libjpeg-turbo's (simplejpeg). Both release the
 interpreter lock, so a few threads can work beside the event loop. Measured at 1280x720, one thread
-(``bench/frames.py``): I420 → JPEG 1.6 to 2.1 ms, of which 0.5 ms stretch the range, since video's
+(``bench.frames``): I420 → JPEG 1.6 to 2.1 ms, of which 0.5 ms stretch the range, since video's
 luma goes from 16 to 235 and JPEG's from 0 to 255; by way of RGB 1.9 to 2.5 ms with the same
 libraries, 3.1 to 3.8 ms with Pillow. Made half as wide first, which stretches too: 0.6 ms.
 """
