@@ -49,7 +49,8 @@ function askForKey(wrong) {
     dialog.addEventListener(
       "close",
       () => {
-        key.set(find("key").value, find("key-keep").checked);
+        const typed = find("key").value;
+        if (typed) key.set(typed, find("key-keep").checked); // else it was closed, with Escape
         find("key").value = "";
         done();
       },
