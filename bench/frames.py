@@ -146,15 +146,13 @@ async def watch(url: str, width: int, frames: list[int]) -> None:
 
 async def print_fan_out(url: str, pid: int, seconds: float) -> None:
     """Print what so many viewers of one session cost."""
-    print(
-        "| 25 fps JPEG | viewers | pictures/s | share of a core | each viewer | loop < 5 ms late |"
-    )
+    print("| 25 fps JPEG | viewers | pictures/s | share of a core | each more | loop < 5 ms late |")
     print("|---|---|---|---|---|---|")
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         for width, height in SIZES:
             await http.put("/sandbox/faults", json={"picture": f"{width}x{height}"})
             session = (await http.post("/sessions?wait=ready")).raise_for_status().json()
-            idle = 0.0
+            alone = 0.0
             for viewers in VIEWERS:
                 frames = [0]
                 async with asyncio.TaskGroup() as group:
@@ -172,12 +170,12 @@ async def print_fan_out(url: str, pid: int, seconds: float) -> None:
                     after = await loop_delays(http)
                     for viewer in watching:
                         viewer.cancel()
-                idle = share if not viewers else idle
-                each = (share - idle) / viewers if viewers else 0
+                alone = share if viewers == 1 else alone
+                more = (share - alone) / (viewers - 1) if viewers > 1 else 0
                 small = (after[1] - delays[1]) / (after[0] - delays[0])
                 rate = seen / lasted / viewers if viewers else 0
                 print(
-                    f"| {width}x{height} | {viewers} | {rate:.1f} | {share:.3f} | {each:.3f} | "
+                    f"| {width}x{height} | {viewers} | {rate:.1f} | {share:.3f} | {more:.3f} | "
                     f"{small:.1%} |"
                 )
             await http.delete(f"/sessions/{session['id']}")
