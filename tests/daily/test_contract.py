@@ -209,6 +209,7 @@ def test_a_refused_look_up_ends_the_join(certificate: Path) -> None:
         outcome = trial("lookup", server.port, *answers, SSL_CERT_FILE=str(certificate))
     found = outcome.found
 
+    assert found, outcome.stderr
     assert {
         "missing": "Daily answered 404",
         "broken": "Daily answered 500",

@@ -111,9 +111,11 @@ def lookup(port: str, *rooms: str) -> None:
     daily.Daily.init()
     ended = threading.Semaphore(0)
     found: dict[str, Any] = {}
+    clients: list[daily.CallClient] = []
     for room in rooms:
         listener = Listener()
         client = daily.CallClient(event_handler=listener)
+        clients.append(client)
         client.set_proxy_url(f"https://127.0.0.1:{port}")
         found[room] = answer = {"data": None, "error": None, "told": listener.told, "means": None}
 
@@ -127,11 +129,12 @@ def lookup(port: str, *rooms: str) -> None:
             client_settings=SETTINGS,
             completion=completed,
         )
-        threading.Thread(target=client.release, daemon=True).start()
     for _ in rooms:
         assert ended.acquire(timeout=DEADLINE_S)
     late = time.monotonic() + DEADLINE_S
     while not all(len(answer["told"]) == LAST_WORDS for answer in found.values()):
         assert time.monotonic() < late, found  # events may follow the completion
         settle()
+    for client in clients:
+        client.release()
     finish(found)
