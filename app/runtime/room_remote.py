@@ -65,6 +65,8 @@ class RemoteRoom:
         self._wants = Wants()
         self._is_ordered = False
         """The worker knows of the room."""
+        self._is_in = False
+        """We were let in; before that a message would be lost without a word."""
         self._answered = asyncio.Event()
         """The join went well or failed."""
         self._has_left = asyncio.Event()
@@ -82,14 +84,15 @@ class RemoteRoom:
 
     async def join(self) -> None:
         """Enter the room; then ``RoomJoined``, ``RoomLost`` or ``RoomFailed`` is reported."""
+        if self._leaving:
+            return
         self._worker, self._number = worker, _ = self._workers.seat(self)
         try:
             await worker.wait_started()
         except errors.RoomFailed:
             return  # the worker's end is told by itself
         if self._leaving:
-            worker.leave(self._number)  # whoever left may have stopped waiting for it
-            return
+            return  # its place was given back
         worker.send(link.Join(self._number, self._url, self._token, self._name, self._is_track))
         self._is_ordered = True
         if self._wants:
@@ -106,10 +109,10 @@ class RemoteRoom:
         self._let_go()
         if self._worker is None:
             return
-        try:
-            await self._worker.wait_started()
-        except errors.RoomFailed:
-            return  # there is nothing to leave
+        if not self._is_ordered:
+            # It may be long in starting, and whoever leaves does not wait for ever.
+            self._worker.vacate(self._number)
+            return
         self._worker.leave(self._number)
         await self._has_left.wait()
 
@@ -133,6 +136,8 @@ class RemoteRoom:
     ) -> int:
         """Hand over one app message, waiting while 4 are unanswered."""
         audio = epoch is not None
+        if not self._is_in:
+            return 0
         if self._is_stale(epoch) or not await self._messages.take(audio=audio):
             return 0
         if self._is_stale(epoch) or self._gone or self._worker is None:
@@ -182,6 +187,7 @@ class RemoteRoom:
         """Tell what happened in the room."""
         match report:
             case link.Joined(_, participants, ours):
+                self._is_in = True
                 self._answered.set()
                 self._report(e.RoomJoined(participants, ours))
             case link.Failed(_, reason, again):

@@ -143,6 +143,14 @@ class Worker:
         at = self._clock.now() + LEFT_NS
         self._overdue[room] = self._clock.call_at(at, lambda: self._give_up(room))
 
+    def vacate(self, room: int) -> None:
+        """Free the place of a room that the worker has left, or was never told of."""
+        overdue = self._overdue.pop(room, None)
+        if overdue is not None:
+            overdue.cancel()
+        if self._tenants.pop(room, None) is not None and not self._tenants:
+            self._on_empty(self)
+
     def send(self, order: Order) -> None:
         """Send an order, unless it is to end. Never blocks: credits bound what may wait."""
         if self._transport is not None and not self.dead and not self.stopping:
@@ -247,7 +255,7 @@ class Worker:
             case _:
                 tenant = self._tenants.get(report.room)
                 if isinstance(report, Left):
-                    self._vacate(report.room)
+                    self.vacate(report.room)
                 if tenant is not None and not self.dead:
                     tenant.take(report)
 
@@ -259,14 +267,7 @@ class Worker:
     def _give_up(self, room: int) -> None:
         log.warning("a room worker did not leave a room in time and takes no more")
         self.retired = True
-        self._vacate(room)
-
-    def _vacate(self, room: int) -> None:
-        overdue = self._overdue.pop(room, None)
-        if overdue is not None:
-            overdue.cancel()
-        if self._tenants.pop(room, None) is not None and not self._tenants:
-            self._on_empty(self)
+        self.vacate(room)
 
     def _lost(self, why: str) -> None:
         """The link has ended."""

@@ -122,6 +122,49 @@ async def test_a_worker_that_does_not_start(how: str) -> None:
     await rig.workers.close()
 
 
+async def test_a_room_that_is_left_before_its_worker_has_started() -> None:
+    """Gives its place back at once, and whoever asked for it may be gone; the worker ends."""
+    rig = Rig("mute", FakeClock())
+    room, other = rig.room(), rig.room("other")
+    joining = [asyncio.create_task(each.join()) for each in (room, other)]
+    await settle()
+    (worker,) = rig.workers.alive
+    joining[0].cancel()
+    await room.leave()
+
+    assert 1 == worker.rooms
+    await other.leave()
+    assert 0 == worker.rooms
+    assert worker.stopping
+    await rig.workers.close()
+    await asyncio.wait(joining)
+    assert [] == rig.facts
+
+
+async def test_a_room_that_is_left_before_it_is_joined_takes_no_place() -> None:
+    """The join that comes after all does nothing."""
+    rig = Rig(clock=FakeClock())
+    room = rig.room()
+    await room.leave()
+    await room.join()
+
+    assert () == rig.workers.alive
+
+
+async def test_no_message_is_taken_before_we_are_in_the_room() -> None:
+    """It would be lost without a word, and its credit with it."""
+    rig = Rig("mute", FakeClock())
+    room = rig.room()
+    joining = asyncio.create_task(room.join())
+    await settle()
+
+    assert 0 == await room.send_message("{}")
+    assert {} == room._unanswered
+    await room.leave()
+    await rig.workers.close()
+    await joining
+
+
 async def test_a_join_that_is_never_answered_costs_the_worker(slow: Rig) -> None:
     """The worker has deadlines of its own: one that meets ours is broken."""
     joining = asyncio.create_task(slow.room("unanswered").join())
