@@ -33,6 +33,9 @@ class CreateConversation:
 class JoinRoom:
     """Enter the conversation's room, the first time or again; answers with a fact."""
 
+    after_ms: int = 0
+    """Wait so long: it was lost several times, and what is broken may need a moment."""
+
 
 @dataclass(frozen=True, slots=True)
 class StartTimer:

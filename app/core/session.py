@@ -20,8 +20,9 @@ up after all is ended then::
      └────────┴─────────▶ OVER ◀─▶ ENDING
 
 Our place in the room can be lost while the conversation goes on: then we join again, at most
-``MAX_LOSSES`` times, and look for the replica anew. Before the session was ready that is
-``JOINING``; later it is ``REJOINING``, public as ``ready``: what clients send is held, not lost.
+``MAX_LOSSES`` times, soon at longer intervals, and look for the replica anew. Before the session
+was ready that is ``JOINING``; later it is ``REJOINING``, public as ``ready``: what clients send is
+held, not lost.
 
 The conversation can end before the session does, or be given up: then another one takes over, see
 ``app.core.renewal``. Usually that is ready in time and the session stays ``READY``; while there is
@@ -41,7 +42,11 @@ from app.core.spec import Status
 from app.errors import BridgeError, Internal, ReplicaLost, ReplicaTimeout
 
 MAX_LOSSES = 5
-"""So often a session joins its room again; who loses it once more is out."""
+"""So often a session joins a conversation's room again; who loses it once more is out."""
+
+SECOND_WAIT_MS = 500
+"""Before a room is joined again for the second time, doubled each time. The first time it is joined
+at once: a room worker that died costs its sessions no more than it must."""
 
 
 class State(Enum):
@@ -265,7 +270,7 @@ class Session:
         self._renews = renews
         self._renewal = Renewal()
         self._losses = 0
-        """How often the room was lost."""
+        """How often the room was lost, or could not be entered."""
 
     @property
     def status(self) -> Status:
@@ -386,10 +391,12 @@ class Session:
             case e.NextReady() if before is State.READY:
                 return (*orders, c.PrepareMove())
             case e.NextReady():
+                self._losses = 0
                 over = (c.StopTimer(_AWAY[before]), *self._renewal.handle(e.VoiceRested()))
                 back = (c.TellReplica(joined=True), c.ReleaseAudio())
                 return (*orders, *over, *self._watch_limit(), *back)
             case e.VoiceRested() if orders:
+                self._losses = 0
                 return (*orders, *self._watch_limit())
         return orders
 
@@ -426,7 +433,8 @@ class Session:
                 c.TellReplica(joined=False),
                 c.StartTimer(c.Timer.REPLICA_LOST),
             )
-        return (*away, c.JoinRoom())
+        again = self._losses - 2
+        return (*away, c.JoinRoom(0 if again < 0 else SECOND_WAIT_MS << again))
 
     def _end(self, before: State, fact: Fact) -> tuple[c.Command, ...]:
         """Enter the end, once: every cause takes this path."""

@@ -97,9 +97,9 @@ class Conversation:
         self._report(answer)
 
     def join(
-        self, report: ReportFact, show: ReportMedia, tasks: Tasks
+        self, report: ReportFact, show: ReportMedia, tasks: Tasks, after_ms: int = 0
     ) -> Coroutine[Any, Any, None]:
-        """Enter the room, the first time or again.
+        """Enter the room, the first time or again, after a while.
 
         ``report`` is told what happens there, ``show`` gets what is to be seen and heard.
 
@@ -120,8 +120,15 @@ class Conversation:
         if self.room is not None:
             tasks.spawn(f"{self._name} leave the lost room", self.room.leave())
         path = self._spec.audio_path
-        self.room = self._res.make_room(self.created, path, report_of_this, show_of_this, tasks)
-        return self.room.join()
+        make_room, clock = self._res.make_room, self._res.clock
+        room = self.room = make_room(self.created, path, report_of_this, show_of_this, tasks)
+
+        async def enter() -> None:
+            await clock.sleep_until(clock.now() + after_ms * 1_000_000)
+            if generation == self._generation:
+                await room.join()
+
+        return enter()
 
     async def interact(
         self, event_type: str, properties: dict[str, Any], *, is_ready: bool

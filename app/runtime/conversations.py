@@ -65,9 +65,9 @@ class Conversations:
         """Have Tavus make it."""
         self._spawn("create", self.current.create())
 
-    def join(self) -> None:
-        """Enter its room."""
-        self._join(self.current)
+    def join(self, after_ms: int = 0) -> None:
+        """Enter its room, after a while."""
+        self._join(self.current, after_ms)
 
     def leave(self) -> None:
         """Leave its room."""
@@ -133,11 +133,11 @@ class Conversations:
         if self._leaving:
             await asyncio.wait(self._leaving)
 
-    def _join(self, conversation: Conversation) -> None:
+    def _join(self, conversation: Conversation, after_ms: int = 0) -> None:
         def report(fact: e.RoomFact) -> None:
             self._report_of_room(conversation, fact)
 
-        self._spawn("join", conversation.join(report, self._show, self._tasks))
+        self._spawn("join", conversation.join(report, self._show, self._tasks, after_ms))
 
     def _drop(self, conversation: Conversation, after_ns: int = 0) -> None:
         conversation.dropped = True

@@ -84,7 +84,7 @@ class RemoteRoom:
 
     async def join(self) -> None:
         """Enter the room; then ``RoomJoined``, ``RoomLost`` or ``RoomFailed`` is reported."""
-        if self._leaving:
+        if self._gone:
             return
         self._worker, self._number = worker, _ = self._workers.seat(self)
         try:

@@ -291,8 +291,8 @@ class Runner:
         match command:
             case c.CreateConversation():
                 self._conversations.create()
-            case c.JoinRoom():
-                self._join()
+            case c.JoinRoom(after_ms):
+                self._join(after_ms)
             case c.StartTimer(timer):
                 self._timers.start(timer)
             case c.StopTimer(timer):
@@ -329,8 +329,8 @@ class Runner:
             with self._ending_on_bug("report"):
                 self.post(report)
 
-    def _join(self) -> None:
-        self._conversations.join()
+    def _join(self, after_ms: int) -> None:
+        self._conversations.join(after_ms)
         room = self._conversations.current.room
         assert room is not None  # the one that is being joined
         self.frames.enter(room)

@@ -277,7 +277,7 @@ def test_a_ready_session_comes_back_and_looks_for_the_replica_anew() -> None:
         c.JoinRoom(),
     ) == session.handle(e.RoomLost(FAILURE))
     assert (State.REJOINING, Status.READY) == (session.state, session.status)
-    assert (c.JoinRoom(),) == session.handle(e.RoomLost(FAILURE))  # the new one as well
+    assert (c.JoinRoom(500),) == session.handle(e.RoomLost(FAILURE))  # the new one as well
     assert () == session.handle(e.RoomJoined())
     assert (
         c.StopTimer(c.Timer.REPLICA_LOST),
@@ -292,6 +292,18 @@ def test_a_room_lost_while_the_replica_is_away_does_not_start_the_wait_anew() ->
 
     assert (c.JoinRoom(),) == session.handle(e.RoomLost(FAILURE))
     assert State.REJOINING is session.state
+
+
+def test_a_room_that_is_lost_again_is_joined_again_later_each_time() -> None:
+    """What is broken may need a moment; in another conversation it is not broken."""
+    session = session_in(State.READY, renews=True)
+    waits = [session.handle(e.RoomLost(FAILURE))[-1] for _ in range(MAX_LOSSES)]
+    session.handle(e.RenewalDue())
+    session.handle(e.NextCreated())
+    session.handle(e.NextReady())
+
+    assert [c.JoinRoom(after_ms) for after_ms in (0, 500, 1000, 2000, 4000)] == waits
+    assert c.JoinRoom() == session.handle(e.RoomLost(FAILURE))[-1]
 
 
 def test_a_room_is_not_joined_again_for_ever() -> None:

@@ -440,6 +440,27 @@ async def test_lost_room_is_joined_again_and_speech_goes_on(path: AudioPathName)
     assert 1 == len(world.tavus.conversations)
 
 
+async def test_room_that_is_lost_twice_is_joined_again_after_a_moment() -> None:
+    """What is broken may be so for some seconds; a session that ends meanwhile joins nothing."""
+    world = World()
+    async with world.session() as session:
+        world.room.loses()
+        await settle()
+        world.rooms[-1].loses()
+        await settle()
+        early = world.rooms[-1].log.copy()
+        await world.clock.run(S // 2)
+        late = world.rooms[-1].log.copy()
+        world.rooms[-1].loses()
+        await settle()
+    await world.clock.run(S)
+
+    assert ([], ["join"]) == (early, late)
+    assert 4 == len(world.rooms)
+    assert "join" not in world.rooms[-1].log
+    assert session.runner.gone.is_set()
+
+
 async def test_room_that_is_lost_again_and_again_has_failed() -> None:
     """The conversation is ended: it would cost money for nothing."""
     world = World()
