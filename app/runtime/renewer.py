@@ -102,7 +102,9 @@ class Renewer:
         self._speaker.move(conversation.room, conversation.conversation_id)
         self._frames.enter(conversation.room)
         self._bus.publish(out.SessionRenewed(*_address(conversation)))
-        self._room_facts.adopt(successor.there, is_told=successor.is_told, holds=successor.holds)
+        self._room_facts.adopt(
+            successor.there, successor.ours, is_told=successor.is_told, holds=successor.holds
+        )
 
     def _tell_error(self, error: BridgeError) -> None:
         log.warning("%s could not be renewed: %s", self._session_id, error.detail)

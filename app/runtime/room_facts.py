@@ -75,13 +75,15 @@ class RoomFacts:
                 assert_never(fact)
         speaker.changed()
 
-    def adopt(self, there: tuple[e.Participant, ...], *, is_told: bool, holds: bool) -> None:
-        """We are in another room from now on, with these people; the replica is there.
+    def adopt(
+        self, there: tuple[e.Participant, ...], ours: str, *, is_told: bool, holds: bool
+    ) -> None:
+        """We are in another room from now on, as ``ours``, with these people and the replica.
 
         ``is_told``: Tavus has said so. ``holds``: messages reach the room.
         """
         self._occupants.lose_sight()
-        for news in self._occupants.entered(there):
+        for news in self._occupants.entered(there, ours):
             self._post(news)
         if is_told:
             self._tell(self._occupants.present())

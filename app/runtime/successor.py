@@ -24,6 +24,8 @@ class Successor:
         self.is_told = False
         """Tavus has said that the replica is there."""
         self._report = report
+        self.ours = ""
+        """Our own participant id there."""
         self._there: dict[str, e.Participant] = {}
         self._has_joined = False
 
@@ -35,8 +37,8 @@ class Successor:
     def take(self, fact: e.RoomFact) -> None:
         """Take what the room reports."""
         match fact:
-            case e.RoomJoined(participants):
-                self._has_joined = True
+            case e.RoomJoined(participants, ours):
+                self._has_joined, self.ours = True, ours
                 self._there = {each.participant_id: each for each in participants}
                 self._look()
             case e.ParticipantJoined(participant):

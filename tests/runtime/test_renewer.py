@@ -388,6 +388,25 @@ async def test_people_and_signalling_of_the_next_room_count_from_the_move_on() -
         assert 48_000 == len(heard(second))
 
 
+async def test_our_dead_participant_of_the_next_room_is_nobody() -> None:
+    """A room shows one that has died for some seconds more: it is not told as a person."""
+    world = World()
+    async with world.session(**DAY) as session:
+        ours = e.Participant("p-ours", "", "Avatar Bridge")
+        await world.clock.run((HOUR - AHEAD_S) * S - MS)
+        world.prepare = alone
+        await world.clock.run(1 * S)
+        world.rooms[1].report(e.RoomJoined((REPLICA,), ours.participant_id))
+        await world.clock.run(6 * S)
+        world.prepare = lambda room: setattr(room, "present", (REPLICA, ours))
+        world.rooms[1].loses()
+        await settle()
+
+        assert 3 == len(world.rooms)
+        assert "replica.joined" == session.types()[-1]
+        assert [] == session.of("participant.joined")
+
+
 # --- replacement ----------------------------------------------------------------------------------
 
 
