@@ -80,6 +80,12 @@ class Renewal:
         self._failures = 0
         """In a row."""
 
+    @property
+    def awaited(self) -> bool:
+        """Whether the next conversation is on its way, or will be tried for again."""
+        tried_again = self.stage is Stage.NONE and self._failures > 0
+        return tried_again or self.stage in {Stage.CREATING, Stage.JOINING}
+
     def handle(self, fact: Fact) -> tuple[c.Command, ...]:
         """Take a fact and answer with orders, in the order to follow."""
         before, self.stage = self.stage, TABLE[self.stage][type(fact)]

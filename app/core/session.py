@@ -354,22 +354,21 @@ class Session:
 
     def _meant(self, fact: Fact) -> Fact:
         """What a fact comes to, by what happened before it."""
-        if self._renews and self.state in _RENEWABLE and self._is_expiry(fact):
-            fact = e.ConversationExpired()
-        if self.state is State.READY and self.moves_soon and isinstance(fact, _USELESS):
-            return e.VoiceRested()
         if isinstance(fact, e.RoomLost) and self.state in _WITH_A_ROOM:
             self._losses += 1
             if self._losses > MAX_LOSSES:
                 fact = e.RoomFailed(fact.error)
+        if self._renews and self.state in _RENEWABLE and self._is_expiry(fact):
+            fact = e.ConversationExpired()
+        if self.state is State.READY and self.moves_soon and isinstance(fact, _USELESS):
+            return e.VoiceRested()
         return fact
 
     def _is_expiry(self, fact: Fact) -> bool:
         """Whether Tavus ended the conversation because its time was over, or seems to have."""
         if isinstance(fact, e.ConversationShutDown):
             return fact.reason.startswith("max_call_duration")
-        awaited = self._renewal.stage in {Stage.CREATING, Stage.JOINING}
-        return isinstance(fact, e.RoomFailed) and awaited
+        return isinstance(fact, e.RoomFailed) and self._renewal.awaited
 
     def _is_stale(self, fact: Fact) -> bool:
         """Whether a fact about the next conversation comes where none is to be made, or is made."""

@@ -298,6 +298,21 @@ async def test_renewal_that_fails_to_the_end_is_announced() -> None:
     assert [] == world.tavus.active()
 
 
+async def test_room_that_closes_between_two_tries_is_a_gap() -> None:
+    """Tavus's word of the limit may get lost with the room: a next conversation is still wanted."""
+    world = World()
+    async with world.session(**DAY) as session:
+        world.tavus.next_answers += [refusal(503, "busy") for _ in range(999)]
+        await world.clock.run((HOUR - 1) * S)
+        world.room.fails()
+        held = session.runner.status
+        world.tavus.next_answers.clear()
+        await world.clock.run(60 * S)
+
+        assert (Status.READY, Status.READY) == (held, session.runner.status)
+        assert 1 == len(session.of("session.renewed"))
+
+
 async def test_limit_that_comes_by_surprise_is_a_gap() -> None:
     """Tavus's plan may allow less than it says: the session goes on, and what waits is spoken."""
     world = World()
