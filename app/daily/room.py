@@ -57,6 +57,10 @@ REQUEST_NS = 5 * NS_PER_S
 RELEASE_NS = 3 * NS_PER_S
 """Longest wait for a client's release; behind a join it can take 90 s, and goes on alone."""
 
+INTERRUPTED_NS = 30 * NS_PER_S
+"""Longest wait for interrupted signalling. Daily puts out who has none for about 20 s (its
+JavaScript documentation), and then nobody may be left to tell us so."""
+
 TRACK = "stream"
 """The name under which a Tavus replica listens to an audio track."""
 
@@ -115,7 +119,8 @@ class DailyRoom:
         self._leaving = asyncio.Event()
         self._is_told = False
         """``Joined`` was told: who comes and goes now is told too."""
-        self._is_interrupted = False
+        self._interruption: Handle | None = None
+        """The end of our patience, while signalling is interrupted."""
         self._has_failed = False
         self._joining: asyncio.Future[str | None] | None = None
         self._ours = ""
@@ -158,7 +163,7 @@ class DailyRoom:
             self._is_told = True
             self._media.enter(client, self._there.values())
             self._tell(Joined(self._number, tuple(self._there.values()), self._ours))
-            if self._is_interrupted:
+            if self._interruption is not None:
                 self._tell(Interrupted(self._number))
 
     async def leave(self) -> None:
@@ -168,6 +173,7 @@ class DailyRoom:
         self._leaving.set()
         self._media.close()
         self._is_told = False  # nobody wants to hear of it any more
+        self._stop_waiting()
         if self._joining is not None:
             _resolve(self._joining, "we leave")
         if self._audio is not None:
@@ -260,9 +266,16 @@ class DailyRoom:
         """A connection was interrupted, or is there again; messages go by ``signalling``."""
         if status.get("connection") != "signalling":
             return
-        was, self._is_interrupted = self._is_interrupted, status.get("event") == "interrupted"
-        if self._is_told and was is not self._is_interrupted:
-            change = Interrupted if self._is_interrupted else Restored
+        is_interrupted = status.get("event") == "interrupted"
+        if is_interrupted is (self._interruption is not None) or self._leaving.is_set():
+            return
+        self._stop_waiting()
+        if is_interrupted:
+            at = self._clock.now() + INTERRUPTED_NS
+            lost = Refusal("the room's signalling did not come back", again=True)
+            self._interruption = self._clock.call_at(at, lambda: self._fail(lost))
+        if self._is_told:
+            change = Interrupted if is_interrupted else Restored
             self._tell(change(self._number))
 
     # --- inside
@@ -381,6 +394,12 @@ class DailyRoom:
 
     def _on_broken(self) -> None:
         self._fail(Refusal("the audio source takes no more", again=True))
+
+    def _stop_waiting(self) -> None:
+        """Signalling is there again, or of no use any more."""
+        if self._interruption is not None:
+            self._interruption.cancel()
+            self._interruption = None
 
     def _note(self, participant: Mapping[str, Any]) -> Participant | None:
         """Remember who is there; returns who is new or has changed, but never ourselves."""

@@ -8,6 +8,9 @@ import pytest
 
 from app.core import room_link as link
 from app.core.events import Participant
+from app.daily.room import INTERRUPTED_NS, DailyRoom
+from app.runtime.encoders import Encoders
+from tests.support.clock import FakeClock
 from tests.support.daily_link import URL, DailyLink
 
 REPLICA = "6f1f1b9e-2d4f-4ab7-b9ef-0d4ff2a4e6f1"
@@ -87,6 +90,27 @@ async def test_an_address_that_is_not_dailys(tmp_path: Path) -> None:
 
     assert not failed.again
     assert [] == worker.cloud.log("join")
+
+
+@pytest.mark.parametrize("restored", [True, False])
+async def test_signalling_that_does_not_come_back_costs_the_room(restored: bool) -> None:
+    """Daily has put us out by then; whoever holds the session joins again."""
+    clock, reports = FakeClock(), list[link.Report]()
+    encoders = Encoders(threads=1)
+    room = DailyRoom(
+        1, reports.append, clock, set(), encoders, lambda _media: None, auto_silence=False
+    )
+    for event in ("interrupted", "connected" if restored else "interrupted"):
+        room.on_network({"connection": "signalling", "event": event})
+        await clock.run(INTERRUPTED_NS // 2 - 1)
+    early = reports.copy()
+    await clock.run(2)
+
+    assert [] == early
+    lost = link.Failed(1, "the room's signalling did not come back", again=True)
+    assert ([] if restored else [lost]) == reports
+    await room.leave()
+    encoders.close()
 
 
 async def test_who_comes_and_goes_is_told_once(tmp_path: Path) -> None:
