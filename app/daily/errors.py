@@ -53,6 +53,13 @@ def refusal_for(error: str) -> Refusal:
     return Refusal("the room could not be used", again=True)
 
 
+def without(error: str, *secrets: str | None) -> str:
+    """Take the room's address and its token out of an error, for the log."""
+    for secret in filter(None, secrets):
+        error = error.replace(secret, "[...]")
+    return error
+
+
 def is_too_large(error: str) -> bool:
     """Whether an app message was refused for its size.
 

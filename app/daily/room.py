@@ -40,7 +40,7 @@ from app.core.room_link import (
 )
 from app.daily.audio import AudioOut
 from app.daily.crossing import Crossing
-from app.daily.errors import Refusal, check_address, is_too_large, refusal_for
+from app.daily.errors import Refusal, check_address, is_too_large, refusal_for, without
 from app.daily.media import RoomMedia
 from app.runtime.clock import NS_PER_S, Clock, Handle, deadline
 from app.runtime.encoders import Encoders
@@ -296,6 +296,7 @@ class DailyRoom:
         except TimeoutError:
             return Refusal(f"the room could not be joined in {JOIN_NS // NS_PER_S} s", again=True)
         if error is not None:
+            error = without(error, order.url, order.token)
             log.warning("room %d: the join failed: %s", self._number, error)
             return refusal_for(error)
         return None

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.daily.errors import check_address, is_too_large, refusal_for
+from app.daily.errors import check_address, is_too_large, refusal_for, without
 
 
 @pytest.mark.parametrize(
@@ -88,3 +88,11 @@ def test_no_text_may_hold_a_nul() -> None:
 
     assert found is not None
     assert "NUL" in found
+
+
+def test_a_log_names_neither_room_nor_token() -> None:
+    """Who has both is in the room."""
+    url, token = "https://x.daily.co/room", "abc.def"
+
+    assert "no [...] for [...]" == without(f"no {url} for {token}", url, token)
+    assert "no" == without("no", url, None)
