@@ -167,7 +167,8 @@ class Worker:
     async def run(self) -> None:
         """Start it and watch it until it is dead; then nothing of it is left."""
         try:
-            await self._start()
+            if not self.dead:  # it was stopped while it waited for its turn
+                await self._start()
             await self._watch()
         except TimeoutError:
             self._die("it did not start in time")

@@ -13,8 +13,10 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+from app.errors import RoomFailed
 from app.runtime.clock import Clock
 from app.runtime.tasks import Tasks
 from app.runtime.worker import Tenant, Worker
@@ -24,6 +26,9 @@ WORKER = (sys.executable, "-P", "-m", "app.daily.worker")
 
 ROOMS_IN_A_LIFE = 40
 """So many rooms a worker takes, one after the other, before another one takes its place."""
+
+STARTING = 4
+"""So many workers start at a time: each has its own time limit for it, and they share the CPUs."""
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +50,8 @@ class Workers:
         self._on_lost = on_lost
         self._command = command
         self._tasks = Tasks(_report)
+        self._starting = asyncio.Semaphore(STARTING)
         self._alive: list[Worker] = []
-        self._runs: set[asyncio.Task[None]] = set()
-        """One for each process, to its very end: also of those that are dead already."""
         self._rooms = 0
         self._closed = False
 
@@ -72,9 +76,9 @@ class Workers:
     async def close(self) -> None:
         """End all workers, in good order as far as they can. Can be called twice."""
         self._closed = True
-        stops = [self._tasks.spawn("stop room worker", worker.stop()) for worker in self.alive]
-        if ends := [*stops, *self._runs]:
-            await asyncio.wait(ends)
+        for worker in self.alive:
+            self._tasks.spawn("stop room worker", worker.stop())
+        await self._tasks.finish()  # also those of processes that are dead already
         await self._tasks.close()
 
     def _has_place(self, worker: Worker) -> bool:
@@ -91,11 +95,15 @@ class Workers:
             on_empty=self._end,
             on_gone=self._gone,
         )
-        run = self._tasks.spawn("room worker", worker.run())
-        self._runs.add(run)
-        run.add_done_callback(self._runs.discard)
+        self._tasks.spawn("start room worker", self._start(worker))
         self._alive.append(worker)
         return worker
+
+    async def _start(self, worker: Worker) -> None:
+        async with self._starting:
+            self._tasks.spawn("room worker", worker.run())
+            with suppress(RoomFailed):  # it has told those who have a room there
+                await worker.wait_started()
 
     def _end(self, worker: Worker) -> None:
         """It has no rooms any more."""

@@ -12,7 +12,7 @@ import pytest
 from app.core import room_link as link
 from app.runtime.clock import SystemClock
 from app.runtime.worker import Worker
-from app.runtime.workers import ROOMS_IN_A_LIFE, Workers
+from app.runtime.workers import ROOMS_IN_A_LIFE, STARTING, Workers
 from tests.support.processes import until
 
 
@@ -36,9 +36,9 @@ class Tenant:
 class Pool:
     """A pool of fake workers."""
 
-    def __init__(self) -> None:
+    def __init__(self, how: str = "good") -> None:
         self.lost = 0
-        command = (sys.executable, "-m", "tests.support.room_worker", "good")
+        command = (sys.executable, "-m", "tests.support.room_worker", how)
         self.workers = Workers(SystemClock(), command, rooms_per_worker=2, on_lost=self._on_lost)
 
     def _on_lost(self) -> None:
@@ -130,6 +130,21 @@ async def test_a_dead_worker_is_replaced_and_its_tenants_are_told(pool: Pool) ->
     assert struck.dead
     assert fresh not in {struck, spared}
     assert [1, 1] == _rooms(pool)
+
+
+async def test_few_start_at_a_time() -> None:
+    """All at once would starve each other past the time that each has; the others get theirs."""
+    slow = Pool("mute")
+    for _ in range(2 * STARTING + 1):
+        slow.workers.seat(Tenant())
+    *first, last = slow.workers.alive
+    await until("the first start", lambda: all(worker.pid for worker in first))
+
+    assert STARTING == len(first)
+    assert last.pid is None
+    first[0].kill("it is too slow")
+    await until("the last starts", lambda: last.pid)
+    await slow.workers.close()
 
 
 async def test_close_ends_all(pool: Pool) -> None:
