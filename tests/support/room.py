@@ -209,6 +209,9 @@ class FakeRoom:
         samples = self._in_device.popleft()
         if self._in_device:
             self._consume_later(self._in_device[0])
-        if self._frame_line:
-            self._frame_line.popleft().set_result(True)
+        while self._frame_line:
+            turn = self._frame_line.popleft()
+            if not turn.done():  # else whoever waited was cancelled
+                turn.set_result(True)
+                break
         self._report(e.AudioConsumed(samples, self.clock.now()))
