@@ -19,7 +19,7 @@ from app.api.problems import install_problems
 from app.core.callbacks import Callbacks
 from app.core.events import ConversationCreated
 from app.core.keys import derive
-from app.core.spec import AudioPathName
+from app.core.spec import AudioPathName, NamedId
 from app.core.tokens import Tokens
 from app.doctor.account import examine_account
 from app.errors import CannotStart
@@ -29,6 +29,7 @@ from app.runtime.encoders import Encoders
 from app.runtime.issuer import Issuer
 from app.runtime.journal import Journal
 from app.runtime.metrics import Metrics
+from app.runtime.persona_names import PersonaNames
 from app.runtime.registry import Registry
 from app.runtime.resources import Resources, RoomFactory
 from app.runtime.room import ReportFact, ReportMedia, Room
@@ -77,8 +78,11 @@ def create_app(
                 tavus = _tavus(client, settings, metrics)
                 bills = _bills(kept, tavus, settings, clock, metrics)
                 callbacks = Callbacks(derive(kept.root_secret, "callbacks"), settings.public_url)
+                # The sandbox's replicas are known by their user ids.
+                is_daily = settings.room_kind is RoomKind.DAILY
+                name_of = PersonaNames(tavus, clock).find if is_daily else _nobody
                 registry = Registry(
-                    Resources(settings, clock, kept, bills, callbacks, make_room, metrics)
+                    Resources(settings, clock, kept, bills, callbacks, make_room, metrics, name_of)
                 )
                 await registry.restore()
                 app.state.tavus = tavus
@@ -122,6 +126,10 @@ def _tavus(client: httpx.AsyncClient, settings: Settings, metrics: Metrics) -> T
         settings.tavus_timeout_s,
         report=metrics.tavus_called,
     )
+
+
+async def _nobody(_pal: NamedId | None) -> str:
+    return ""
 
 
 def _bills(
@@ -171,7 +179,17 @@ def _room_factory(
         if settings.room_kind is RoomKind.SANDBOX:
             return SandboxRoom(url, token, BOT_NAME, report, show, encoders, clock, tasks)
         is_track = path is AudioPathName.TRACK
-        return RemoteRoom(url, token, BOT_NAME, report, show, clock, workers, is_track=is_track)
+        return RemoteRoom(
+            url,
+            token,
+            BOT_NAME,
+            conversation.replica_name,
+            report,
+            show,
+            clock,
+            workers,
+            is_track=is_track,
+        )
 
     return make_room
 

@@ -21,11 +21,18 @@ class Participant:
     user_id: str = ""
     """Daily's ``user_id``; the replica's contains ``tavus-replica`` or ``tavus-face``."""
     name: str = ""
+    is_namesake: bool = False
+    """It bears the persona's name where nobody has a replica's user id."""
+
+    @property
+    def has_replica_id(self) -> bool:
+        """Whether its user id is a replica's: so Tavus's own UI kit finds it."""
+        return "tavus-replica" in self.user_id or "tavus-face" in self.user_id
 
     @property
     def is_replica(self) -> bool:
-        """Whether this is the replica, by user id as Tavus's own UI kit finds it."""
-        return "tavus-replica" in self.user_id or "tavus-face" in self.user_id
+        """Whether this is the replica, by user id or else by its name, as Pipecat finds it."""
+        return self.has_replica_id or self.is_namesake
 
 
 # --- our own and our clients' wishes ----------------------------------------------------------
@@ -57,6 +64,8 @@ class ConversationCreated:
     meeting_token: str | None = field(default=None, repr=False)
     over: bool = False
     """Tavus answered ``ended`` at once, as it does with ``test_mode``."""
+    replica_name: str = ""
+    """The replica's in the room; empty: not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,8 @@ class Join(_Message, tag="join", frozen=True):
     name: str
     track: bool
     """Whether to publish the audio track ``stream``."""
+    replica_name: str = ""
+    """Who bears it is the replica, where user ids do not say who is."""
 
 
 class Leave(_Message, tag="leave", frozen=True):

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Self, TypeVar
 
 import msgspec
@@ -123,6 +124,7 @@ class DailyRoom:
         """The end of our patience, while signalling is interrupted."""
         self._has_failed = False
         self._joining: asyncio.Future[str | None] | None = None
+        self._replica_name = ""
         self._ours = ""
         """Our participant id, once we are in."""
         self._there: dict[str, Participant] = {}
@@ -137,6 +139,8 @@ class DailyRoom:
         if wrong is not None:
             self._fail(Refusal(wrong, again=False))
             return
+        if order.replica_name != order.name:  # a former participant of ours is no replica
+            self._replica_name = order.replica_name
         client = self._client = CallClient(event_handler=_Handler(self, self._crossing))
         error = await self._ask(
             lambda done: client.update_subscription_profiles(NO_MEDIA, completion=done)
@@ -409,10 +413,19 @@ class DailyRoom:
         if not isinstance(name, str) or info.get("isLocal"):
             return None
         person = Participant(name, str(info.get("userId") or ""), str(info.get("userName") or ""))
-        if self._there.get(name) == person:
+        before = self._there.get(name)
+        if self._is_namesake(person) or (before is not None and before.is_namesake):
+            person = replace(person, is_namesake=True)
+        if before == person:
             return None
         self._there[name] = person
         return person
+
+    def _is_namesake(self, person: Participant) -> bool:
+        """Whether it has to be the replica, since nobody has a replica's user id."""
+        if not self._replica_name or person.name != self._replica_name:
+            return False
+        return not any(each.has_replica_id for each in (person, *self._there.values()))
 
     def _fail(self, refusal: Refusal) -> None:
         """Tell, once, that this is over."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from app.core import events as e
@@ -81,6 +82,7 @@ class Conversation:
         )
         answer: Answer
         try:
+            replica_name = await self._res.name_of(self._spec.pal)
             callback_url = self._res.callbacks.url(self._session_id)
             self.asked_at = self._res.clock.now()
             left_s = max(0, self._ends_by - self.asked_at) / NS_PER_S
@@ -88,7 +90,8 @@ class Conversation:
                 self._spec, name=name, callback_url=callback_url, left_s=left_s
             )
             self.ends_at = self.asked_at + body["properties"]["max_call_duration"] * NS_PER_S
-            answer = self.created = await self._res.bills.create(self._name, body, self._claim)
+            created = await self._res.bills.create(self._name, body, self._claim)
+            answer = self.created = replace(created, replica_name=replica_name)
         except BridgeError as error:
             answer = e.ConversationRefused(error.copy())
         except Exception:
@@ -124,7 +127,8 @@ class Conversation:
         room = self.room = make_room(self.created, path, report_of_this, show_of_this, tasks)
 
         async def enter() -> None:
-            await clock.sleep_until(clock.now() + after_ms * 1_000_000)
+            if after_ms:
+                await clock.sleep_until(clock.now() + after_ms * 1_000_000)
             if generation == self._generation:
                 await room.join()
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from app.core.callbacks import Callbacks
 from app.core.events import ConversationCreated
-from app.core.spec import AudioPathName
+from app.core.spec import AudioPathName, NamedId
 from app.runtime.bills import Bills
 from app.runtime.clock import Clock
 from app.runtime.journal import Journal
@@ -18,6 +18,9 @@ from app.settings import Settings
 
 RoomFactory = Callable[[ConversationCreated, AudioPathName, ReportFact, ReportMedia, Tasks], Room]
 """Makes the room of a conversation; what it reports goes to these, tasks live with the session."""
+
+NameOf = Callable[[NamedId | None], Awaitable[str]]
+"""Tells how the replica of a persona is called in its room, empty when nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +34,4 @@ class Resources:
     callbacks: Callbacks
     make_room: RoomFactory
     metrics: Metrics
+    name_of: NameOf

@@ -44,6 +44,7 @@ class RemoteRoom:
         url: str,
         token: str | None,
         name: str,
+        replica_name: str,
         report: ReportFact,
         show: ReportMedia,
         clock: Clock,
@@ -51,10 +52,14 @@ class RemoteRoom:
         *,
         is_track: bool,
     ) -> None:
-        """Be outside. ``url`` is the ``conversation_url``, ``token`` its ``meeting_token``."""
+        """Be outside. ``url`` is the ``conversation_url``, ``token`` its ``meeting_token``.
+
+        ``name`` is ours; ``replica_name`` the replica's, empty when it is not known.
+        """
         self._url = url
         self._token = token
         self._name = name
+        self._replica_name = replica_name
         self._report_fact = report
         self._show = show
         self._clock = clock
@@ -93,7 +98,8 @@ class RemoteRoom:
             return  # the worker's end is told by itself
         if self._leaving:
             return  # its place was given back
-        worker.send(link.Join(self._number, self._url, self._token, self._name, self._is_track))
+        names = self._name, self._is_track, self._replica_name
+        worker.send(link.Join(self._number, self._url, self._token, *names))
         self._is_ordered = True
         if self._wants:
             self.watch(self._wants)

@@ -113,6 +113,31 @@ async def test_signalling_that_does_not_come_back_costs_the_room(restored: bool)
     encoders.close()
 
 
+async def test_the_replica_is_found_by_its_name_where_no_user_id_says_it(tmp_path: Path) -> None:
+    """Not beside one with a replica's user id; and what was the replica once stays it."""
+
+    def person(number: int, user_id: str, name: str) -> dict[str, Any]:
+        info = {"isLocal": False, "userId": user_id, "userName": name}
+        return {"id": REPLICA[:-1] + str(number), "info": info, "media": {}}
+
+    async with DailyLink(tmp_path) as worker:
+        worker.send(link.Join(1, URL, "a-token", "Bridge", track=False, replica_name="Anna"))
+        await worker.wait(link.Joined)
+        for each in (
+            person(2, "u2", "Berta"),
+            person(3, "u3", "Anna"),
+            person(4, "tavus-face-4", "Anna"),
+            person(5, "u5", "Anna"),
+            person(3, "u3", "Anna"),
+        ):
+            worker.cloud.steer("event", method="on_participant_joined", args=[each])
+        worker.cloud.steer("event", method="on_app_message", args=[{}, REPLICA])
+        await worker.wait(link.Said)
+
+    came = [each.participant for each in worker.of(link.Came)]
+    assert [False, True, True, False] == [each.is_replica for each in came]
+
+
 async def test_who_comes_and_goes_is_told_once(tmp_path: Path) -> None:
     """An update that changes nothing is no news, and we are none at all."""
     async with DailyLink(tmp_path) as worker:

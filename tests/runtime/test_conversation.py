@@ -31,6 +31,16 @@ async def test_create_that_breaks_is_a_bug_of_ours(caplog: pytest.LogCaptureFixt
     assert 1 == session.overs
 
 
+async def test_a_room_is_told_the_name_of_its_replica() -> None:
+    """Where no user id says who is the replica, it is found by that."""
+    world = World()
+    async with world.session() as session:
+        created = session.runner._conversations.current.created
+
+    assert created is not None
+    assert "Anna" == created.replica_name
+
+
 async def test_callbacks_have_an_address_where_we_have_one() -> None:
     """Tavus is told where to post, by the session's own secret; our caller's wish does not win."""
     world = World(public_url="https://bridge.example")

@@ -38,6 +38,7 @@ class Rig:
             f"https://x.daily.co/{name}",
             None,
             "Bridge",
+            "Anna",
             self.facts.append,
             self.media.append,
             self.clock,

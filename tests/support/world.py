@@ -10,7 +10,7 @@ from typing import Any
 from app.core.callbacks import Callbacks
 from app.core.events import ConversationCreated
 from app.core.pcm import AudioFormat
-from app.core.spec import AudioPathName, SessionSpec
+from app.core.spec import AudioPathName, NamedId, SessionSpec
 from app.errors import BridgeError
 from app.runtime.bills import Bills
 from app.runtime.journal import Journal
@@ -88,7 +88,12 @@ class World:
             self.callbacks,
             self.make_room,
             self.metrics,
+            self.name_of,
         )
+
+    async def name_of(self, _pal: NamedId | None) -> str:
+        """Be a ``NameOf``."""
+        return "Anna"
 
     async def close(self) -> None:
         """Let go of everything."""
