@@ -65,6 +65,8 @@ class Workers:
 
         Raises RuntimeError after ``close``.
         """
+        if self._closed:
+            raise RuntimeError("a room wants a place, but the workers are ending")
         free = (worker for worker in reversed(self._alive) if self._has_place(worker))
         worker = next(free, None)
         if worker is None:

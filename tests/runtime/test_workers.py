@@ -156,6 +156,8 @@ async def test_close_ends_all(pool: Pool) -> None:
     await pool.workers.close()
     await pool.workers.close()
 
+    with pytest.raises(RuntimeError):
+        pool.workers.seat(Tenant())
     assert (True, True, True) == (first.dead, second.dead, third.dead)
     assert () == pool.workers.alive
     assert 0 == pool.lost
