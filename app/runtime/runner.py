@@ -20,7 +20,8 @@ from app.core.audience import Audience
 from app.core.media import Media
 from app.core.occupants import Occupants
 from app.core.roles import Role
-from app.core.session import Fact, Session
+from app.core.session import Session
+from app.core.session_table import Fact
 from app.core.spec import SessionSpec, SessionView, Status
 from app.core.tokens import SpentTokens
 from app.errors import BridgeError, Internal, ReplicaStalled, SessionOver

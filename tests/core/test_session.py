@@ -7,7 +7,8 @@ import pytest
 
 from app.core import commands as c
 from app.core import events as e
-from app.core.session import MAX_LOSSES, OUTSIDE, TABLE, Fact, IllegalEvent, Session, State
+from app.core.session import MAX_LOSSES, IllegalEvent, Session
+from app.core.session_table import TABLE, Fact, State
 from app.core.spec import Status
 from app.errors import BridgeError, Internal, ReplicaLost, ReplicaTimeout, RoomFailed, TavusRejected
 
@@ -124,25 +125,6 @@ def looks(session: Session) -> dict[str, object]:
 def test_every_fact_has_a_sample() -> None:
     """No type of fact is missing in these tests."""
     assert set(get_args(Fact)) == set(SAMPLES)
-
-
-def test_all_but_our_own_wishes_come_from_outside() -> None:
-    """Only a start and a stop are ours; everything else may come at any time."""
-    assert {e.StartRequested, e.StopRequested} == set(get_args(Fact)) - set(OUTSIDE)
-    assert len(set(OUTSIDE)) == len(OUTSIDE)
-
-
-@pytest.mark.parametrize("state", State)
-def test_no_outside_fact_is_illegal(state: State) -> None:
-    """Every pair of a state and an outside fact is in the table."""
-    assert set() == set(OUTSIDE) - set(TABLE[state])
-
-
-def test_only_a_second_start_is_illegal() -> None:
-    """The absent pairs are these, which only a bug of ours can bring about."""
-    absent = {(state, kind) for state in State for kind in SAMPLES if kind not in TABLE[state]}
-
-    assert {(state, e.StartRequested) for state in State if state is not State.NEW} == absent
 
 
 @pytest.mark.parametrize("state", State)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from app.core import commands as c
 from app.core import events as e
-from app.core.session import OUTSIDE, Fact, Session
+from app.core.session import Session
+from app.core.session_table import OUTSIDE, Fact
 from app.core.spec import Status
 from app.errors import RoomFailed, TavusUnavailable
 

@@ -14,7 +14,7 @@ from typing import Any, get_args
 from pydantic.fields import FieldInfo
 
 from app import errors
-from app.core.session import TABLE, State
+from app.core.session_table import TABLE, State
 from app.errors import BridgeError
 from app.settings import Settings
 
