@@ -43,6 +43,8 @@ first table what is in no group counts for its caller. The whole is in `flame.sv
 
 MAIN = "MainThread"
 
+_TITLE = re.compile(r'(<text id="title"[^>]*>)[^<]*')
+
 _FRAME = re.compile(r"^(?P<function>.*) \((?P<file>[^()]*):(?P<line>\d+)\)$")
 
 
@@ -54,9 +56,16 @@ def run(subject: Subject, effort: Effort, folder: Path, results: Path) -> list[s
         cpu_us = stage.stream(SESSIONS, effort.packets).cpu_us
         if not _watch(stage, effort, "flamegraph", results / "flame.svg"):
             return [title, "", "py-spy may not look into a process here: no profile.", ""]
+        _entitle(results / "flame.svg")
         raw = folder / "profile" / "raw"
         _watch(stage, effort, "raw", raw)
         return [title, "", *lines(raw.read_text(), cpu_us)]
+
+
+def _entitle(graph: Path) -> None:
+    """Name the graph for what it shows: py-spy writes its own command line, with our folders."""
+    drawn = graph.read_text()
+    graph.write_text(_TITLE.sub(rf"\g<1>{SESSIONS} speaking sessions", drawn, count=1))
 
 
 def _watch(stage: Stage, effort: Effort, form: str, out: Path) -> bool:
