@@ -1,4 +1,4 @@
-"""One Daily room: the client, who is there, and what is said.
+"""One Daily room: the client, and what is said and sent.
 
 Every method belongs to the event loop; the SDK's threads come in only through ``Crossing``. A
 client that is being released is called by nobody: ``_client`` is None before that begins. Facts
@@ -11,13 +11,11 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, Self, TypeVar
 
 import msgspec
 from daily import CallClient, EventHandler
 
-from app.core.events import Participant
 from app.core.room_link import (
     Came,
     Clear,
@@ -43,6 +41,7 @@ from app.daily.audio import AudioOut
 from app.daily.crossing import Crossing
 from app.daily.errors import Refusal, check_address, is_too_large, refusal_for, without
 from app.daily.media import RoomMedia
+from app.daily.people import People
 from app.runtime.clock import NS_PER_S, Clock, Handle, deadline
 from app.runtime.encoders import Encoders
 from app.runtime.room import ReportMedia
@@ -124,10 +123,7 @@ class DailyRoom:
         """The end of our patience, while signalling is interrupted."""
         self._has_failed = False
         self._joining: asyncio.Future[str | None] | None = None
-        self._replica_name = ""
-        self._ours = ""
-        """Our participant id, once we are in."""
-        self._there: dict[str, Participant] = {}
+        self._people = People()
         self._waiting: dict[int, Handle] = {}
         """Number of each unanswered message → its deadline."""
 
@@ -140,7 +136,7 @@ class DailyRoom:
             self._fail(Refusal(wrong, again=False))
             return
         if order.replica_name != order.name:  # a former participant of ours is no replica
-            self._replica_name = order.replica_name
+            self._people.replica_name = order.replica_name
         client = self._client = CallClient(event_handler=_Handler(self, self._crossing))
         error = await self._ask(
             lambda done: client.update_subscription_profiles(NO_MEDIA, completion=done)
@@ -165,8 +161,8 @@ class DailyRoom:
                 return
         if not self._has_failed:
             self._is_told = True
-            self._media.enter(client, self._there.values())
-            self._tell(Joined(self._number, tuple(self._there.values()), self._ours))
+            self._media.enter(client, self._people.there)
+            self._tell(Joined(self._number, self._people.there, self._people.ours))
             if self._interruption is not None:
                 self._tell(Interrupted(self._number))
 
@@ -240,17 +236,17 @@ class DailyRoom:
 
     def on_joined(self, participant: Mapping[str, Any]) -> None:
         """Somebody came, or changed."""
-        person = self._note(participant)
+        person = self._people.meet(participant)
         if person is not None and self._is_told:
             self._tell(Came(self._number, person))
-            self._media.meet(self._there.values())
+            self._media.meet(self._people.there)
 
     def on_left(self, participant: Mapping[str, Any]) -> None:
         """Somebody went."""
-        person = self._there.pop(str(participant.get("id")), None)
+        person = self._people.part(participant)
         if person is not None and self._is_told:
             self._tell(Went(self._number, person))
-            self._media.meet(self._there.values())
+            self._media.meet(self._people.there)
 
     def on_message(self, message: Any) -> None:
         """Somebody said something, or pretends to be somebody."""
@@ -371,10 +367,7 @@ class DailyRoom:
         """The join is over; who is there is noted before the next event, that one leaves."""
         if data is not None and error is None:
             self._is_in = True
-            people = data.get("participants", {})
-            self._ours = str(people.get("local", {}).get("id") or "")
-            for person in people.values():
-                self._note(person)
+            self._people.enter(data.get("participants", {}))
         if self._joining is not None:
             _resolve(self._joining, error)
 
@@ -405,27 +398,6 @@ class DailyRoom:
         if self._interruption is not None:
             self._interruption.cancel()
             self._interruption = None
-
-    def _note(self, participant: Mapping[str, Any]) -> Participant | None:
-        """Remember who is there; returns who is new or has changed, but never ourselves."""
-        name = participant.get("id")
-        info = participant.get("info") or {}
-        if not isinstance(name, str) or info.get("isLocal"):
-            return None
-        person = Participant(name, str(info.get("userId") or ""), str(info.get("userName") or ""))
-        before = self._there.get(name)
-        if self._is_namesake(person) or (before is not None and before.is_namesake):
-            person = replace(person, is_namesake=True)
-        if before == person:
-            return None
-        self._there[name] = person
-        return person
-
-    def _is_namesake(self, person: Participant) -> bool:
-        """Whether it has to be the replica, since nobody has a replica's user id."""
-        if not self._replica_name or person.name != self._replica_name:
-            return False
-        return not any(each.has_replica_id for each in (person, *self._there.values()))
 
     def _fail(self, refusal: Refusal) -> None:
         """Tell, once, that this is over."""
