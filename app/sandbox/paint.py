@@ -16,8 +16,6 @@ Bytes = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 """Red, green, blue, 0 to 255."""
 
-PLANE_WIDTH = 640
-
 BLACK, WHITE = 16, 235
 """Luma: the video range of BT.601, which WebRTC's pictures have."""
 
