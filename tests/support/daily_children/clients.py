@@ -19,6 +19,10 @@ NOBODY = "6f1f1b9e-2d4f-4ab7-b9ef-0d4ff2a4e6f1"
 """A well-formed participant id."""
 
 
+REQUESTS_TELL = 8
+"""What a client tells while it answers all of ``requests``: four errors, and twice that it is
+leaving and has left."""
+
 LAST_WORDS = 4
 """What a client tells of a refused join: two errors, and that it is leaving and has left."""
 
@@ -73,6 +77,10 @@ def requests() -> None:
         except ValueError as error:
             found[form] = str(error)
     client.set_audio_renderer(NOBODY, print, sample_rate=RATE, callback_interval_ms=PIECE_MS)
+    late = time.monotonic() + DEADLINE_S
+    while len(listener.told) < REQUESTS_TELL:
+        assert time.monotonic() < late, listener.told  # events may follow the completion
+        settle()
     client.release()
     for name, call in {"released": client.leave, "released twice": client.release}.items():
         try:
