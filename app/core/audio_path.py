@@ -43,7 +43,11 @@ class AudioPath:
         self._announced, self._declared = fmt, declared
         self._wav = WavReader(fmt, declared=declared)
         self._segment = _Segment(_AS_IT_IS, self._quality)
+        self._bare = False
+        """All that comes is audio: there is no header to look for."""
         self._before = 0
+        self.received = 0
+        """Samples at 24 kHz of the speech taken so far; after ``end``, of all chunks together."""
         self.format = fmt
         """The format in effect: the announced one, or what the last WAV header said."""
         self._chunker.clear()
@@ -56,7 +60,12 @@ class AudioPath:
         Raises FormatMismatch when this is not the audio that was announced. The utterance is then
         dead: call ``clear``.
         """
-        return self._take(self._wav.push(data))
+        if not self._bare:
+            return self._take(self._wav.push(data))
+        segment = self._segment
+        samples = segment.push(data)
+        self.received = self._before + segment.received
+        return self._chunker.push(samples)
 
     def end(self) -> list[Chunk]:
         """Finish the utterance: returns the resampler's tail and the last chunk. Call it once.
@@ -69,11 +78,6 @@ class AudioPath:
         """Drop everything held in any stage, and the counts with it."""
         self.begin(self._announced, declared=self._declared)
 
-    @property
-    def received(self) -> int:
-        """Samples at 24 kHz of the speech taken so far; after ``end``, of all chunks together."""
-        return self._before + self._segment.received
-
     def _take(self, pieces: Iterable[Piece]) -> list[Chunk]:
         chunks: list[Chunk] = []
         for piece in pieces:
@@ -84,6 +88,8 @@ class AudioPath:
                 self.format = piece
             else:
                 chunks += self._chunker.push(self._segment.push(piece))
+        self.received = self._before + self._segment.received
+        self._bare = self._wav.is_bare
         return chunks
 
     def _end_segment(self) -> list[Chunk]:
@@ -99,18 +105,21 @@ class _Segment:
         self._resampler = Resampler(fmt.sample_rate, quality)
         self._rate = fmt.sample_rate
         self._as_it_is = fmt == _AS_IT_IS
+        self.received = 0
+        """Samples at 24 kHz that all of it so far will come to."""
 
     def push(self, data: bytes | memoryview) -> NDArray[np.int16]:
+        decoder = self._decoder
         if self._as_it_is:
-            return self._decoder.words(data)
-        return to_s16(self._resampler.push(self._decoder.push(data)))
+            words: NDArray[np.int16] = decoder.words(data)
+            self.received = decoder.samples
+            return words
+        floats = decoder.push(data)
+        self.received = resampled_length(decoder.samples, self._rate)
+        return to_s16(self._resampler.push(floats))
 
     def end(self) -> NDArray[np.int16]:
         return to_s16(self._resampler.flush())
-
-    @property
-    def received(self) -> int:
-        return resampled_length(self._decoder.samples, self._rate)
 
     @property
     def partial(self) -> bool:

@@ -45,7 +45,7 @@ class Hearing:
             self._source = sound.sample_rate
             self._resampler = Resampler(self._source, QUALITY, self._rate)
             self._taken = self._given = 0
-        samples = np.frombuffer(sound.pcm, "<i2").astype(np.float32) / np.float32(32768)
+        samples = np.frombuffer(sound.pcm, "<i2").astype(np.float32)
         resampled = to_s16(self._resampler.push(samples))
         # The next sample out belongs to this moment of what went in.
         ahead_us = self._given * 1_000_000 // self._rate - self._taken * 1_000_000 // self._source

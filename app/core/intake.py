@@ -66,7 +66,12 @@ class Intake:
         self._pushed = 0
         """Samples of the open utterance that left the audio path."""
         self._discard = Discard()
-        self._flow_paused = False
+        self.flow_paused = False
+        """The producer was told to stop."""
+        self._most = ms_to_samples(bounds.buffer_ms)
+        # The marks compare whole milliseconds.
+        self._high = ms_to_samples(bounds.high_ms + 1)
+        self._low = ms_to_samples(bounds.low_ms + 1)
 
     # --- producers
 
@@ -87,7 +92,7 @@ class Intake:
         if self.suspended:
             self._last_audio_at = now
         self.suspended = False
-        self._flow_paused = False
+        self.flow_paused = False
 
     # --- utterances
 
@@ -154,7 +159,8 @@ class Intake:
             return True
         fmt = self.format if utterance is None else self._path.format
         waiting = self.unsent()
-        if waiting + fmt.samples_in(size) <= ms_to_samples(self._bounds.buffer_ms):
+        # No byte is more than 3 samples, µ-law at 8 kHz: mostly that says enough.
+        if waiting + 3 * size <= self._most or waiting + fmt.samples_in(size) <= self._most:
             return True
         self._last_audio_at = now
         utterance = utterance or self._open_implicit(now, size)
@@ -166,8 +172,8 @@ class Intake:
         self._told.append(out.error_message(error, ref, accepted_bytes=utterance.accepted_bytes))
         self._discard.because("refused", utterance, muted=True)
         self._drop(size)
-        if not self._flow_paused:
-            self._flow_paused = True
+        if not self.flow_paused:
+            self.flow_paused = True
             self._told.append(out.FlowPause(*self._flow_fields()))
         return False
 
@@ -238,12 +244,12 @@ class Intake:
 
     def flow(self) -> None:
         """Tell the producer to stop above the high mark and to go on below the low one."""
-        waiting = samples_to_ms(self.unsent())
-        if not self._flow_paused and waiting > self._bounds.high_ms:
-            self._flow_paused = True
+        waiting = self.unsent()
+        if not self.flow_paused and waiting >= self._high:
+            self.flow_paused = True
             self._told.append(out.FlowPause(*self._flow_fields()))
-        elif self._flow_paused and waiting <= self._bounds.low_ms:
-            self._flow_paused = False
+        elif self.flow_paused and waiting < self._low:
+            self.flow_paused = False
             self._told.append(out.FlowResume(*self._flow_fields()))
 
     def unsent(self) -> int:
@@ -289,9 +295,9 @@ class Intake:
     def _push(self, utterance: Utterance, chunks: list[Chunk]) -> None:
         utterance.received = self._path.received
         utterance.format = self._path.format
-        self._playout.push(utterance, chunks)
-        for chunk in chunks:
-            self._pushed += chunk.samples
+        if chunks:
+            self._pushed += self._playout.push(utterance, chunks)
+            self.flow()
 
     def _close(self, utterance: Utterance, ref: str | None, failure: str | None = None) -> None:
         """Flush the path and close; a problem is told, since what is whole plays all the same."""

@@ -79,14 +79,18 @@ class Playback:
         """
         if not self.released or self._speech.cuts:
             return None
-        if self.draining or self._playout.head() is None:
+        if self.draining or not self._playout.waiting:
             return self._close(now)
-        if self.paused or self._speech.gate(now) > now:
+        if self.paused:
+            return None
+        run = self._speech.current()
+        if run is None and self._speech.gate(now) > now:
             return None
         item = self._playout.due(now)
         if item is None:
             return None
-        run = self._speech.open_run()
+        if run is None or run.closed:
+            run = self._speech.open_run()
         return Delivery(self._utterances.epoch, run, item.utterance, item.chunk, tries=item.tries)
 
     def next_due(self, now: int) -> int | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from app.core.pcm import ns_to_samples, samples_to_ns
+from app.core.pcm import SAMPLE_RATE, ns_to_samples, samples_to_ns
+
+NS = 1_000_000_000
+"""Nanoseconds in a second."""
 
 
 class Playhead:
@@ -66,7 +69,10 @@ class Playhead:
         return self._anchor + samples_to_ns(position - self._base)
 
     def _catch_up(self, now: int) -> None:
-        if self._anchor is not None and self.at(now) >= self.handed:
+        if self._anchor is None:
+            return
+        left = self.handed - self._base
+        if (now - self._anchor) * SAMPLE_RATE >= left * NS:
             self._dry_at = self._anchor + samples_to_ns(self.handed - self._base)
             self._anchor, self._base = None, self.handed
 

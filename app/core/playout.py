@@ -51,11 +51,14 @@ class Playout:
         self._plays_until = 0
         """When all that was handed over is played in real time, in ns; 0: long ago."""
 
-    def push(self, utterance: Utterance, chunks: list[Chunk]) -> None:
-        """Put ``chunks`` of ``utterance`` at the end."""
+    def push(self, utterance: Utterance, chunks: list[Chunk]) -> int:
+        """Put ``chunks`` of ``utterance`` at the end; returns their samples of speech."""
+        samples = 0
         for chunk in chunks:
             self._queue.append(Queued(utterance, chunk))
-            self.waiting += chunk.samples
+            samples += chunk.samples
+        self.waiting += samples
+        return samples
 
     def put_back(self, item: Queued) -> None:
         """Put at the front again what ``due`` gave: the sink did not get it."""
@@ -70,8 +73,7 @@ class Playout:
 
     def due(self, now: int) -> Queued | None:
         """Take the next chunk if it may be handed over at ``now``."""
-        deadline = self.next_deadline()
-        if deadline is None or now < deadline:
+        if not self._queue or now < (0 if self._lead is None else self._due_at(self._lead)):
             return None
         item = self._queue.popleft()
         if self.largest is not None and item.samples() > self.largest:
@@ -89,10 +91,11 @@ class Playout:
         """When the next chunk becomes due, in ns, the past meaning at once; None without one."""
         if not self._queue:
             return None
-        if self._lead is None:
-            return 0
-        spare = max(0, self._lead - self._queue[0].samples())
-        return self._plays_until - samples_to_ns(spare)
+        return 0 if self._lead is None else self._due_at(self._lead)
+
+    def _due_at(self, lead: int) -> int:
+        spare = lead - self._queue[0].samples()
+        return self._plays_until - (samples_to_ns(spare) if spare > 0 else 0)
 
     def drop(self, utterance: Utterance) -> None:
         """Drop what waits of one utterance."""

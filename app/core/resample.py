@@ -16,6 +16,9 @@ from app.core.pcm import SAMPLE_RATE
 _NOTHING = np.empty(0, np.float32)
 _NOTHING.flags.writeable = False
 
+_LEAST, _MOST = np.float32(-32768), np.float32(32767)
+"""What 16 bits hold."""
+
 
 def resampled_length(samples: int, rate: int) -> int:
     """Count the samples at 24 kHz that ``samples`` at ``rate`` Hz become: halves up, like soxr."""
@@ -23,14 +26,14 @@ def resampled_length(samples: int, rate: int) -> int:
 
 
 def to_s16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
-    """Round floats (full scale ±1) to little-endian 16 bits: halves to even, overshoot clipped.
+    """Round floats (full scale ±32768) to little-endian 16 bits: halves to even, overshoot clipped.
 
-    The inverse of dividing by 32768, so 16-bit input comes back unchanged. Must not hold NaN.
+    Must not hold NaN.
     """
-    scaled = samples * np.float32(32768)
-    np.rint(scaled, out=scaled)
-    scaled.clip(-32768, 32767, out=scaled)
-    return scaled.astype("<i2")
+    rounded = np.rint(samples)
+    np.minimum(rounded, _MOST, out=rounded)
+    np.maximum(rounded, _LEAST, out=rounded)
+    return rounded.astype("<i2")
 
 
 class Resampler:
@@ -48,8 +51,9 @@ class Resampler:
         """Take the next samples; returns what is certain so far (with HQ up to 37 ms less)."""
         if self._stream is None:
             return samples
-        resampled: NDArray[np.float32] = self._stream.resample_chunk(samples)
-        return resampled
+        # One column: soxr's own way from one dimension to two and back is a slow one.
+        resampled: NDArray[np.float32] = self._stream.resample_chunk(samples.reshape(-1, 1))
+        return resampled.reshape(-1)
 
     def flush(self) -> NDArray[np.float32]:
         """Return the tail. Call once, at the end of the signal."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from base64 import b64encode
+from binascii import b2a_base64
 from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
@@ -222,7 +222,7 @@ def echo_message(
         f"{encode_basestring_ascii(conversation_id)}"
         f',"properties":{{"modality":"audio","sample_rate":{SAMPLE_RATE},"inference_id":'
         f"{encode_basestring_ascii(inference_id)}"
-        f',"done":{said},"audio":"{b64encode(pcm).decode("ascii")}"}}}}'
+        f',"done":{said},"audio":"{b2a_base64(pcm, newline=False).decode("ascii")}"}}}}'
     )
 
 

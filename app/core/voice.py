@@ -17,8 +17,9 @@ from app.core.audio_path import AudioPath
 from app.core.chunk import ECHO, TRACK
 from app.core.intake import Bounds, Intake
 from app.core.pcm import earliest, ms_to_samples, samples_to_ms
-from app.core.playback import Playback
+from app.core.playback import Delivery, Playback
 from app.core.playout import Playout
+from app.core.run import PREBUFFER
 from app.core.spec import AudioPathName
 from app.core.speech import Speech
 from app.core.utterances import Utterance, Utterances
@@ -56,14 +57,12 @@ class Voice:
         self._told: list[out.ServerMessage] = []
         self._utterances = Utterances(options.queued_utterances)
         self._path = AudioPath(ECHO if echo else TRACK, options.quality)
-        self._playout = Playout(ms_to_samples(options.lead_ms) if echo else None)
+        self.playout = Playout(ms_to_samples(options.lead_ms) if echo else None)
         self._speech = Speech(overlap=options.overlap or not echo, joined=not echo)
-        self.intake = Intake(
-            self._utterances, self._path, self._playout, self._told, options.bounds
-        )
+        self.intake = Intake(self._utterances, self._path, self.playout, self._told, options.bounds)
         self.watchdog = Watchdog(options.stall_ns)
         self.playback = Playback(
-            self._utterances, self._playout, self._speech, self.watchdog, self._told, closing=echo
+            self._utterances, self.playout, self._speech, self.watchdog, self._told, closing=echo
         )
 
     @property
@@ -80,6 +79,22 @@ class Voice:
     def has_news(self) -> bool:
         """Whether there is something to tell."""
         return bool(self._told)
+
+    def is_routine(self, delivery: Delivery) -> bool:
+        """Whether a chunk that was handed over calls for nothing by itself.
+
+        Nothing is to be told, and ``next_deadline`` is no earlier for it: its utterance alone is in
+        line and open, it will begin when it would have anyway, and no mark lies in the chunk.
+        """
+        utterance = delivery.utterance
+        if utterance is None or not utterance.open or self._told or self.intake.flow_paused:
+            return False
+        if self._utterances.cut or self._utterances.line[0] is not utterance:
+            return False
+        if utterance.started_at is None and utterance.sent < 2 * PREBUFFER:
+            return False
+        marks = utterance.marks
+        return not marks or not 0 <= utterance.sent - marks[0][0] < delivery.chunk.samples
 
     def take(self) -> list[out.ServerMessage]:
         """What there is to tell since the last call, in order."""
@@ -114,7 +129,7 @@ class Voice:
             return None
         self.intake.cut(now, in_band=in_band)
         cut = self._utterances.cut_all(now)
-        self._playout.clear()
+        self.playout.clear()
         self._speech.cut(now)
         self.watchdog.cut()
         self.playback.paused = False
@@ -196,4 +211,4 @@ class Voice:
             utterance = self._utterances.line.popleft()
             utterance.failure = utterance.failure or "session_over"
             self.playback.finish(utterance, "failed", now)
-        self._playout.clear()
+        self.playout.clear()

@@ -48,7 +48,7 @@ class Watchdog:
 
     def next_deadline(self) -> int | None:
         """When ``stalls`` has something to report, in ns, unless there is a sign of life."""
-        return min(map(self._due, self._waits), default=None)
+        return min(map(self._due, self._waits)) if self._waits else None
 
     def stalls(self, now: int) -> tuple[Stall, ...]:
         """What has shown no life for too long; each is reported once."""
@@ -80,7 +80,7 @@ class Watchdog:
         begins = max(now, self._plays_until)
         if now > self._plays_until + SETTLE_NS:
             self._is_believed = False
-        self._plays_until = begins + samples_to_ns(chunk.length)
+        self._plays_until = begins + samples_to_ns(chunk.samples + chunk.silence)
         if self._is_believed or not chunk.sounds:
             return
         self._owed += chunk.samples

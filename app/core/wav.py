@@ -85,6 +85,11 @@ class WavReader:
         self._odd = False
         self._accepted = False
 
+    @property
+    def is_bare(self) -> bool:
+        """Whether all that comes is audio of the last format: ``push`` would yield it as it is."""
+        return self._state is _State.AUDIO
+
     def push(self, data: bytes | memoryview) -> Iterator[Piece]:
         """Yield formats, each beginning a new segment, and the audio that is in the last one.
 

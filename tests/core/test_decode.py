@@ -13,11 +13,11 @@ BARE = [encoding for encoding in Encoding if encoding is not Encoding.WAV]
 
 
 def decoded(encoding: Encoding, data: bytes, channels: int = 1) -> list[float]:
-    """What ``data`` means, all at once."""
+    """What ``data`` means, all at once, as parts of full scale."""
     floats = Decoder(AudioFormat(encoding, 8000, channels)).push(data)
 
     assert np.dtype(np.float32) == floats.dtype
-    return [float(value) for value in floats]
+    return [float(value) for value in floats / 32768]
 
 
 @pytest.mark.parametrize(
@@ -133,4 +133,4 @@ def test_decoded_audio_keeps_nothing_of_the_buffer() -> None:
     floats = Decoder(AudioFormat(Encoding.F32LE)).push(memoryview(buffer))
     buffer[:] = bytes(8)
 
-    assert [0.5, 0.25] == floats.tolist()
+    assert [0.5 * 32768, 0.25 * 32768] == floats.tolist()

@@ -93,7 +93,7 @@ def speech(chunks: Iterable[Chunk]) -> bytes:
 
 
 def one_shot(mono: NDArray[np.float32], rate: int) -> bytes:
-    """The reference: one float32 HQ resampling of the whole, rounded once."""
+    """The reference: one float32 HQ resampling of the whole (full scale ±32768), rounded once."""
     whole = soxr.resample(mono, rate, SAMPLE_RATE, "HQ")
-    rounded: bytes = np.clip(np.rint(whole * 32768), -32768, 32767).astype("<i2").tobytes()
+    rounded: bytes = np.clip(np.rint(whole), -32768, 32767).astype("<i2").tobytes()
     return rounded

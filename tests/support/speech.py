@@ -99,7 +99,7 @@ def _words(flat: NDArray[np.float64], bits: int) -> NDArray[np.int64]:
 
 def _companded(flat: NDArray[np.float64], encoding: Encoding) -> bytes:
     """Pick for every sample the nearest of the 256 values that the encoding has."""
-    values = Decoder(AudioFormat(encoding, SAMPLE_RATE, 1)).push(bytes(range(256)))
+    values = Decoder(AudioFormat(encoding, SAMPLE_RATE, 1)).push(bytes(range(256))) / 32768
     order = np.argsort(values, kind="stable")
     edges = (values[order][1:] + values[order][:-1]) / 2
     return bytes(order[np.searchsorted(edges, flat)].astype(np.uint8))
@@ -115,7 +115,7 @@ def expected(data: bytes, fmt: AudioFormat) -> Heard:
     mono = Decoder(fmt).push(data)
     if fmt.sample_rate != SAMPLE_RATE:
         mono = resample(mono, fmt.sample_rate, SAMPLE_RATE)
-    whole: Heard = np.clip(np.rint(mono * np.float32(32768)), -32768, 32767).astype(np.int16)
+    whole: Heard = np.clip(np.rint(mono), -32768, 32767).astype(np.int16)
     assert len(whole) == resampled_length(len(data) // fmt.frame_bytes(), fmt.sample_rate)
     return whole
 
