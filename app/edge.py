@@ -15,6 +15,8 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode
 
+from app.api.inlet import INLET, Take
+from app.api.packets import may_begin_packet, read_packet
 from app.api.writer import OUTLET
 from app.settings import Settings
 
@@ -45,7 +47,41 @@ log = logging.getLogger(__name__)
 
 
 class EdgeWebSocket(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket, plus the truth about how a connection ended and a way to end it."""
+    """uvicorn's WebSocket, plus a quick way in, a way to end it, and the truth about its end."""
+
+    take: Take | None = None
+    """Who gets packets where they arrive."""
+
+    _held = b""
+    """The first part of a packet."""
+
+    def data_received(self, data: bytes) -> None:
+        """Bring packets to who takes them, unless something waits before them; parse the rest."""
+        if self._held:
+            data, self._held = self._held + data, b""
+        conn = self.conn
+        is_idle = not conn.reader.buffer and conn.current_size is None and self.queue.empty()
+        if is_idle and self.take is not None and not self.close_sent:
+            data = self._take_packets(data, self.take)
+        if data:
+            super().data_received(data)
+
+    def _take_packets(self, data: bytes, take: Take) -> bytes:
+        """Bring packets to ``take`` until it wants no more; returns the rest."""
+        at = 0
+        while at < len(data):
+            packet = read_packet(data, at)
+            if packet is None:
+                break
+            payload, end = packet
+            if not take(payload):
+                return data[at:]
+            at = end
+        rest = data[at:]
+        if rest and may_begin_packet(rest):
+            self._held = rest
+            return b""
+        return rest
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell a lost connection as 1006; uvicorn says 1005, as if a close frame had come."""
@@ -88,10 +124,11 @@ class EdgeWebSocket(WebSocketsSansIOProtocol):
             self.handshake_complete = True
 
     async def run_asgi(self) -> None:
-        """Hand the application the way out: how full it is, and how to drop a peer."""
+        """Hand the application the quick way in, and the way out: how full it is, how to end it."""
         # Writing counts as paused while anything is left that the kernel did not take.
         self.transport.set_write_buffer_limits(high=0)
-        self.scope["extensions"][OUTLET] = _Outlet(self.transport, self.writable)  # type: ignore[assignment]
+        ways = {INLET: self, OUTLET: _Outlet(self.transport, self.writable)}
+        self.scope["extensions"].update(ways)  # type: ignore[arg-type]
         await super().run_asgi()
 
 

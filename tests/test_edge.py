@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import errno
 import logging
+import random
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import httpx
 import pytest
@@ -16,10 +18,13 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Frame, Opcode
 
+from app.api.inlet import offered
 from app.api.writer import OUTLET, Outlet
 from app.edge import MAX_MESSAGE_BYTES, edge_server, listen
 from tests.support.edge import serving, settings_with
+from tests.support.processes import until
 
 SETTINGS = settings_with()
 
@@ -76,6 +81,75 @@ async def test_close_frame_without_code_is_told_as_1005() -> None:
 
         assert 1005 == await ends.codes.get()
         await client.wait_closed()
+
+
+class Both:
+    """Takes some messages where they arrive and reads the others; keeps all in their order."""
+
+    def __init__(self) -> None:
+        self.got: list[bytes | str] = []
+        self.taken = 0
+        self.over = asyncio.Event()
+
+    def take(self, data: bytes) -> bool:
+        if data.startswith(b"no"):
+            return False
+        self.taken += 1
+        self.got.append(data)
+        return True
+
+    def has(self, count: int) -> bool:
+        return len(self.got) == count
+
+    async def __call__(self, ws: WebSocket) -> None:
+        with offered(ws.scope, self.take):
+            while (message := await ws.receive())["type"] == "websocket.receive":
+                data = message.get("bytes")
+                self.got.append(message["text"] if data is None else data)
+                await asyncio.sleep(0)
+        self.over.set()
+
+
+def some_message(chance: random.Random) -> tuple[bytes | str, bytes]:
+    """What is said, and the frames it is said in."""
+    payload = chance.randbytes(chance.choice([0, 1, 3, 640, 3000]))
+    match chance.randrange(8):
+        case 0:
+            return payload.hex(), Frame(Opcode.TEXT, payload.hex().encode()).serialize(mask=True)
+        case 1:
+            payload = b"no" + payload
+        case 2:
+            parts = (
+                Frame(Opcode.BINARY, b"in", fin=False).serialize(mask=True),
+                Frame(Opcode.CONT, payload).serialize(mask=True),
+            )
+            return b"in" + payload, b"".join(parts)
+    return payload, Frame(Opcode.BINARY, payload).serialize(mask=True)
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_two_ways_in_keep_one_order(seed: int) -> None:
+    """However the bytes are cut, every message comes once, in its place, by either way."""
+    chance = random.Random(seed)  # nobody is to be kept from guessing
+    both = Both()
+    sent: list[bytes | str] = []
+    async with serving(websocket_app(both), SETTINGS) as port:
+        client = await connect(f"ws://127.0.0.1:{port}", proxy=None)
+        for _ in range(40):
+            said, frames = zip(*(some_message(chance) for _ in range(10)), strict=True)
+            sent += said
+            stream = b"".join(frames)
+            while stream:
+                cut = chance.choice([1, 2, 7, 100, 648, 5000, 50_000])
+                client.transport.write(stream[:cut])
+                stream = stream[cut:]
+                await asyncio.sleep(0)
+            await until("all has come", partial(both.has, len(sent)))
+        await client.close()
+        await both.over.wait()
+
+    assert sent == both.got
+    assert 10 < both.taken < 300
 
 
 async def test_peer_that_never_reads_can_be_dropped() -> None:

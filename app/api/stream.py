@@ -9,6 +9,7 @@ from typing import cast
 from fastapi import APIRouter, WebSocket
 
 from app.api.credentials import Caller, Credentials, demand, turn_away
+from app.api.inlet import offered
 from app.api.writer import Writer
 from app.core import wire_in
 from app.core.roles import Role
@@ -16,7 +17,7 @@ from app.core.tokens import Grant
 from app.core.wire_out import PROTOCOL
 from app.errors import BadMessage, BridgeError, Draining
 from app.runtime.bus import TOO_SLOW
-from app.runtime.connection import Connection, Wishes
+from app.runtime.connection import BUG, Connection, Wishes
 from app.runtime.issuer import Issuer
 from app.runtime.metrics import Metrics
 from app.runtime.registry import Registry
@@ -30,10 +31,6 @@ LOST = 1006
 
 GOING_AWAY = 1001
 """How a browser closes what a page had open that is left, or loaded anew (RFC 6455, 7.4.1)."""
-
-BUG = 1011
-"""How a connection is closed that a bug of ours has ended."""
-
 
 MAX_DIGITS = 12
 """Of a number in the address; far more than any that means something."""
@@ -67,7 +64,7 @@ async def stream(socket: WebSocket, session_id: str) -> None:
         log.exception("a stream of session %s died", session_id)
         await Writer(socket, connection.clock).close(BUG)
     finally:
-        connection.detach(clean=code not in {LOST, TOO_SLOW}, returns=code == GOING_AWAY)
+        connection.detach(clean=code not in {LOST, TOO_SLOW, BUG}, returns=code == GOING_AWAY)
         metrics.stream_closed()
 
 
@@ -134,15 +131,16 @@ def _number(value: str | None, name: str) -> int | None:
 async def _serve(socket: WebSocket, connection: Connection) -> int:
     """Read and write in one task group; returns the close code, whoever closed.
 
-    The server tells the reader of the end, also of one that the writer brought about.
+    The server tells the reader of the end, also of one that the writer brought about. The reader is
+    a task of its own: every message would else be passed through all that waits for this one.
     """
     async with asyncio.TaskGroup() as group:
         writing = Writer(socket, connection.clock).run(connection.subscription)
         writer = group.create_task(writing, name="stream writer")
-        progress = group.create_task(connection.progress(), name="stream progress")
-        code = await _read(socket, connection)
+        with offered(socket.scope, connection.take):
+            reader = group.create_task(_read(socket, connection), name="stream reader")
+            code = await reader
         writer.cancel()
-        progress.cancel()
     return code
 
 

@@ -73,8 +73,9 @@ class Writer:
                             await self._socket.send_text(item)
                         else:
                             await self._socket.send_bytes(item)
-                    with patience:
-                        await self._outlet.drained()
+                    if self._outlet.waiting():
+                        with patience:
+                            await self._outlet.drained()
         except TimeoutError:
             self._outlet.abort()
         except WebSocketDisconnect:  # the reader is told, too

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections import deque
 from contextlib import nullcontext
@@ -17,11 +18,14 @@ from app.core.producer import Producer
 from app.core.roles import Role, needed_for
 from app.core.spec import Status
 from app.errors import BridgeError, ResumeFailed, RoleForbidden
+from app.runtime.alarm import Alarm
 from app.runtime.bus import Subscription
 from app.runtime.clock import NS_PER_S
 from app.runtime.frames import Viewer
 from app.runtime.runner import Runner
 from app.settings import Settings
+
+log = logging.getLogger(__name__)
 
 SLICE_BYTES = 64 * 1024
 """Audio is processed in slices of this size, with a turn of the event loop between them: one 1 MiB
@@ -39,6 +43,9 @@ BAD_MESSAGES, BAD_WINDOW_NS = 25, 10 * NS_PER_S
 
 BAD_MESSAGES_CODE, REPLACED = 4400, 4409
 """How a connection is closed that sent too many bad messages, or lost its slot to a newer one."""
+
+BUG = 1011
+"""How a connection is closed that a bug of ours has ended."""
 
 MIN_PROGRESS_MS = 20
 """The shortest period of ``playback.progress``; shorter ones are taken for this."""
@@ -78,6 +85,10 @@ class Connection:
         self.subscription = Subscription(runner.clock)
         """What there is to send to the client."""
         self._viewer = Viewer(runner.clock, runner.metrics, self._wake)
+        self._period = max(MIN_PROGRESS_MS, wishes.progress_ms or 0) * 1_000_000
+        self._alarm = Alarm(runner.clock.call_at, self._progress)
+        self._told: tuple[str, int] | None = None
+        """The progress that was told last."""
 
     async def attach(self) -> None:
         """Take the producer's slot or a seat, and say ``hello`` and what was missed.
@@ -138,6 +149,8 @@ class Connection:
         return bus.missed(bus.seq if seq is None else seq)
 
     def _greet(self, token: str, missed: list[str] | None) -> None:
+        if self._wishes.progress_ms:
+            self._alarm.set(self.clock.now() + self._period)
         tell = self.subscription.tell
         seq = self._runner.bus.seq - len(missed or ())
         tell(self._hello(token, seq, resumed=missed is not None))
@@ -187,6 +200,7 @@ class Connection:
         ``returns``.
         """
         runner, speaker = self._runner, self._speaker
+        self._alarm.stop()
         runner.bus.unsubscribe(self.subscription)
         runner.frames.unsubscribe(self._viewer)
         self.subscription.close(1000)
@@ -202,6 +216,20 @@ class Connection:
 
     # --- what the client sends
 
+    def take(self, data: bytes) -> bool:
+        """Take a packet of audio at once; False for a message that ``binary`` must have.
+
+        That is one that takes long, or must wait for the one before it.
+        """
+        if self._seat is not None or len(data) > SLICE_BYTES or self._speaker.hearing.locked():
+            return False
+        if self.subscription.close_code is None:
+            try:
+                self._packet(data)
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is logged there
+                self._die(error)
+        return True
+
     async def binary(self, data: bytes) -> None:
         """Take one binary message: audio."""
         if self._seat is not None:
@@ -211,13 +239,29 @@ class Connection:
         async with self._speaker.hearing:
             if self._is_closed():
                 return
+            if len(data) <= SLICE_BYTES:
+                self._packet(data)
+                return
             self._runner.touch()
             try:
                 await self._audio(data, None)
             except BridgeError as error:
                 self._refuse(error, None)
             self._count()
-            self._speaker.heard()
+            self._speaker.heard(self.clock.now())
+
+    def _packet(self, data: bytes) -> None:
+        """Take audio that is no longer than a slice: the way of nearly all that ever comes."""
+        speaker, now = self._speaker, self.clock.now()
+        speaker.touch(now)
+        intake = speaker.voice.intake
+        try:
+            if intake.admit(len(data), now):
+                intake.audio(data, now)
+        except BridgeError as error:
+            self._refuse(error, None)
+        speaker.producer.received += 1
+        speaker.heard(now)
 
     async def text(self, text: str) -> None:
         """Take one text message; a wrong one is answered with ``error``."""
@@ -237,11 +281,16 @@ class Connection:
                 self._refuse(error, message.id if message else wire_in.ref_of(text))
             self._count()
             if isinstance(message, wire_in.AudioAppend):
-                self._speaker.heard()
+                self._speaker.heard(self.clock.now())
                 return
             if isinstance(message, wire_in.UtteranceEnd):
                 self._speaker.teller.acknowledge(self.clock.now())
             self._speaker.changed()
+
+    def _die(self, error: Exception) -> None:
+        """A bug of ours ends the connection."""
+        log.error("a stream of session %s died", self._runner.session_id, exc_info=error)
+        self.subscription.close(BUG)
 
     def _is_closed(self) -> bool:
         """Whether nothing this client says counts any more: it is replaced, or at its end."""
@@ -337,16 +386,15 @@ class Connection:
             self.subscription.tell(self._viewer.stats())
         return self._viewer.take()
 
-    async def progress(self) -> None:
-        """Tell the position every ``progress_ms``, when it has moved, until cancelled."""
-        if not self._wishes.progress_ms:
+    def _progress(self) -> None:
+        """Tell the position every ``progress_ms``, when it has moved."""
+        now = self.clock.now()
+        self._alarm.set(now + self._period)
+        try:
+            message = self._speaker.progress(now)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is logged there
+            self._die(error)
             return
-        period = max(MIN_PROGRESS_MS, self._wishes.progress_ms) * 1_000_000
-        told: tuple[str, int] | None = None
-        while True:
-            await self.clock.sleep_until(self.clock.now() + period)
-            message = self._speaker.voice.playback.progress(self.clock.now())
-            self._speaker.changed()
-            if message is not None and (message.utterance_id, message.played_ms) != told:
-                told = (message.utterance_id, message.played_ms)
-                self.subscription.tell(message)
+        if message is not None and (message.utterance_id, message.played_ms) != self._told:
+            self._told = (message.utterance_id, message.played_ms)
+            self.subscription.tell(message)

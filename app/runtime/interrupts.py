@@ -93,7 +93,8 @@ class Interrupts:
             self._is_untold = self._is_untold or (cut is not None and bool(self._conversation_id))
             self._confirm(pending)
         else:
-            carrying_out = self._carry_out(pending, cut, self._room, self._conversation_id)
+            clearing = self._room.clear_audio(cut.epoch)
+            carrying_out = self._carry_out(pending, clearing, self._room, self._conversation_id)
             self._tasks.spawn("interrupt", carrying_out)
         return pending.accepted
 
@@ -103,14 +104,14 @@ class Interrupts:
             self._account(self._pending.popleft())
 
     async def _carry_out(
-        self, pending: _Pending, cut: Cut, room: Room, conversation_id: str
+        self, pending: _Pending, clearing: asyncio.Future[int], room: Room, conversation_id: str
     ) -> None:
-        """Have the room stop, then tell the replica."""
+        """Wait until the room has stopped, then tell the replica."""
         end = pending.arrived + CONFIRM_NS
         try:
             async with deadline(self._clock, end):
-                handed = await room.clear_audio(cut.epoch)
-                await self._pump.settle()
+                handed = await asyncio.shield(clearing)
+            self._pump.settle()
             if self._is_track:
                 pending.track_handed = handed
                 if self._room is room:

@@ -1,59 +1,62 @@
-"""Hands audio from the buffer to the room: what is due now, then wait for the next deadline."""
+"""Hands audio from the buffer to the room: all that may be now, and again when more may be."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection
 
 from app.core import tavus
 from app.core.events import MessageFailed
 from app.core.playback import Delivery
+from app.core.spec import AudioPathName
 from app.core.voice import Voice
+from app.runtime.alarm import Alarm, CallAt
 from app.runtime.clock import Clock
 from app.runtime.handed import Handed
 from app.runtime.room import Room
 
 
 class Pump:
-    """One session's hand-over."""
+    """One session's hand-over. No task: whoever brings audio, room or time calls ``run``."""
 
     def __init__(
         self,
         voice: Voice,
         clock: Clock,
+        call_at: CallAt,
         *,
-        is_track: bool,
+        path: AudioPathName,
         done_as_string: bool,
-        on_handed: Callable[[], None],
+        on_handed: Callable[[Delivery, int], bool],
     ) -> None:
-        """Make one that rests; ``on_handed`` is called after every chunk."""
+        """Make one without a room.
+
+        ``on_handed`` is called after every chunk, with the time; it returns whether its utterance
+        goes on, so that nothing is to be handed over until more of that comes.
+        """
         self._voice = voice
+        self._playout = voice.playout
         self._clock = clock
-        self._is_track = is_track
+        self._path = path
         self._done_as_string = done_as_string
         self._on_handed = on_handed
-        self._wake = asyncio.Event()
-        self._rest = asyncio.Event()
-        self._rest.set()
         self._handed = Handed(voice.playback)
-        self._in_hand: Delivery | None = None
-        """What the room has yet to take."""
-        self._failures = 0
-        self._is_idle = False
-        """It waits for something to hand over, and for no moment."""
+        self._alarm = Alarm(call_at, self.run)
+        self._room: Room | None = None
+        self._conversation_id = ""
 
-    def wake(self) -> None:
-        """Look again: audio came, or a hold was released."""
-        self._wake.set()
+    def enter(self, room: Room, conversation_id: str, on_ready: Callable[[], None]) -> None:
+        """Hand over to ``room`` from now on; ``on_ready``, which calls ``run``, is given to it."""
+        self._room = room
+        self._conversation_id = conversation_id
+        room.attend(on_ready)
 
-    def heard(self) -> None:
-        """Look again if this is the audio that was waited for, not if more waits already."""
-        if self._is_idle and self._voice.playback.next_due(self._clock.now()) is not None:
-            self._wake.set()
+    def stop(self) -> None:
+        """Hand over nothing more."""
+        self._room = None
+        self._alarm.stop()
 
-    async def settle(self) -> None:
-        """Wait until no chunk is on its way to the room, nor back from it."""
-        await self._rest.wait()
+    def settle(self) -> None:
+        """Put back at once what waits for a new try, or let go of it."""
         self._handed.retry()
 
     def cleared(self, samples: int) -> None:
@@ -62,86 +65,64 @@ class Pump:
 
     def failed(self, failure: MessageFailed) -> None:
         """A message was not delivered after all."""
-        self._failures += 1
         self._handed.failed(failure, self._clock.now())
 
     @property
     def rests(self) -> bool:
-        """Whether nothing is on its way to the room, nor back from it."""
-        return self._in_hand is None and self._handed.retry_at is None
+        """Whether nothing is on its way back from the room."""
+        return self._handed.retry_at is None
 
     def lose(self, unanswered: Collection[int], consumed: int) -> None:
-        """There is another room: what this one had not played goes first there; end ``run`` now.
+        """Hand over nothing more: what this room had not played goes first to the next.
 
         The arguments are those of ``Handed.lose``.
         """
-        if self._in_hand is not None:
-            self._voice.playback.put_back(self._in_hand)
-            self._in_hand = None
+        self.stop()
         self._handed.lose(unanswered, consumed)
 
     def forget(self) -> None:
         """What was handed over is accounted for, whatever the room says of it later."""
         self._handed.forget()
 
-    async def run(self, room: Room, conversation_id: str) -> None:
-        """Hand over to ``room`` until cancelled, or until the room takes nothing more."""
-        playback = self._voice.playback
-        while True:
-            self._wake.clear()
-            if (retry_at := self._handed.retry_at) is not None:
-                if self._clock.now() >= retry_at:
-                    self._handed.retry()
-                else:
-                    await self._wait(retry_at)
-                continue
-            delivery = playback.next(self._clock.now())
-            if delivery is None:
-                await self._wait(playback.next_due(self._clock.now()))
-                continue
-            self._rest.clear()
-            self._in_hand, failures = delivery, self._failures
-            try:
-                handed = await self._hand(room, conversation_id, delivery)
-                self._in_hand = None
-                if handed:
-                    playback.handed(delivery, self._clock.now())
-                else:
-                    playback.put_back(delivery)
-            finally:
-                self._rest.set()
-            if handed:
-                self._on_handed()
-            elif delivery.epoch == self._voice.epoch and failures == self._failures:
-                return  # neither a cut nor a refusal of what went before: the room is gone
+    def heard(self, now: int) -> None:
+        """Hand over the audio that came, unless what waits before it waits for its time."""
+        if self._playout.waiting and self._alarm.at is None:
+            self._run(now)
 
-    async def _hand(self, room: Room, conversation_id: str, delivery: Delivery) -> bool:
-        if self._is_track:
-            if handed := await room.write_audio(delivery.epoch, delivery.chunk):
-                self._handed.frame(delivery)
-            return handed
+    def run(self) -> None:
+        """Hand over all that may be now; be called again when it is time for more."""
+        self._run(self._clock.now())
+
+    def _run(self, now: int) -> None:
+        playback = self._voice.playback
+        while self._room is not None:
+            if (retry_at := self._handed.retry_at) is not None:
+                if now < retry_at:
+                    self._alarm.set(retry_at)
+                    return
+                self._handed.retry()
+            if not self._room.ready_for(self._path):
+                return
+            delivery = playback.next(now)
+            if delivery is None:
+                self._alarm.set(playback.next_due(now))
+                return
+            self._hand(self._room, delivery)
+            playback.handed(delivery, now)
+            if self._on_handed(delivery, now) and not self._playout.waiting:
+                return
+
+    def _hand(self, room: Room, delivery: Delivery) -> None:
+        if self._path is AudioPathName.TRACK:
+            room.write_audio(delivery.epoch, delivery.chunk)
+            self._handed.frame(delivery)
+            return
         message = tavus.echo_message(
-            conversation_id,
+            self._conversation_id,
             delivery.run.inference_id,
             delivery.chunk.pcm,
             done=delivery.done,
             done_as_string=self._done_as_string,
         )
-        message_id = await room.send_message(
-            message, epoch=delivery.epoch, silence=delivery.chunk.silence
-        )
-        if message_id:
-            self._handed.message(message_id, delivery)
-        return message_id != 0
-
-    async def _wait(self, deadline: int | None) -> None:
-        if deadline is None:
-            self._is_idle = True
-            await self._wake.wait()
-            self._is_idle = False
-            return
-        alarm = self._clock.call_at(deadline, self._wake.set)
-        try:
-            await self._wake.wait()
-        finally:
-            alarm.cancel()
+        number = room.send_audio(message, delivery.epoch, delivery.chunk.silence)
+        self._handed.message(number, delivery)

@@ -8,12 +8,14 @@ manner: to the ``ReportMedia`` that the room was built with, and only while they
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Callable
 from typing import Protocol
 
 from app.core.events import RoomFact
 from app.core.media import Media, Wants
 from app.core.pcm import Chunk
+from app.core.spec import AudioPathName
 
 ReportFact = Callable[[RoomFact], None]
 
@@ -35,31 +37,42 @@ class Room(Protocol):
         """Leave and let go of everything. Can be called twice and at any time."""
         ...
 
-    async def write_audio(self, epoch: int, chunk: Chunk) -> bool:
-        """Hand over track audio, at most 40 ms ahead of the device; waits for the device's pace.
+    def attend(self, on_ready: Callable[[], None]) -> None:
+        """Call this whenever ``ready_for`` is true again; a room that is gone never is."""
+        ...
 
-        Returns False when the frame was not handed over, because ``clear_audio`` came first or
-        the room is gone.
+    def ready_for(self, path: AudioPathName) -> bool:
+        """Whether one more piece of audio may be handed over now.
+
+        On ``track`` not while the device has all that it may have ahead, on ``echo`` not while 4
+        messages are unconfirmed or another one waits for its turn.
         """
         ...
 
-    async def send_message(
-        self, message: str, *, epoch: int | None = None, silence: int = 0
-    ) -> int:
-        """Hand over one app message (JSON text), waiting while 4 are unconfirmed.
+    def write_audio(self, epoch: int, chunk: Chunk) -> None:
+        """Hand over a frame of track audio; the room must be ready for it."""
+        ...
 
-        ``epoch`` is set for audio and only for audio; ``silence`` counts the samples of padding at
-        its end. Returns the message's id, which a later ``MessageFailed`` names, or 0 when it was
-        not handed over because ``clear_audio`` came first or the room is gone.
+    def send_audio(self, message: str, epoch: int, silence: int) -> int:
+        """Hand over audio as an app message; the room must be ready for it.
+
+        ``silence`` counts the samples of padding at its end. Returns the message's id, which a
+        later ``MessageFailed`` names.
         """
         ...
 
-    async def clear_audio(self, epoch: int) -> int:
+    async def send_message(self, message: str) -> int:
+        """Hand over one app message (JSON text) without audio, waiting while 4 are unconfirmed.
+
+        Returns its id, or 0 when it was not handed over because the room is gone.
+        """
+        ...
+
+    def clear_audio(self, epoch: int) -> Future[int]:
         """Drop all audio older than ``epoch`` that is not yet with the device.
 
-        Every ``write_audio`` and audio ``send_message`` that still waits is abandoned. Returns
-        the track samples (padding included) really handed to the device since joining.
-        Raises TimeoutError after 250 ms without the sink's answer.
+        The result is the track samples (padding included) really handed to the device since
+        joining. It is for the caller to bound the time that it waits for it.
         """
         ...
 

@@ -8,6 +8,7 @@ another ``RemoteRoom``.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import assert_never
 
 import msgspec
@@ -17,6 +18,7 @@ from app.core import events as e
 from app.core import room_link as link
 from app.core.media import Wants
 from app.core.pcm import Chunk
+from app.core.spec import AudioPathName
 from app.runtime.clock import NS_PER_S, Clock, deadline
 from app.runtime.credits import Credits, Frames
 from app.runtime.room import ReportFact, ReportMedia
@@ -77,12 +79,11 @@ class RemoteRoom:
         self._has_left = asyncio.Event()
         self._leaving = False
         self._dead = False
-        self._epoch = 0
         self._messages = Credits(MESSAGES_AHEAD)
         self._frames = Frames(FRAMES_AHEAD)
         self._message_ids = 0
-        self._unanswered: dict[int, bool] = {}
-        """Message id → whether it is audio."""
+        self._unanswered: dict[int, None] = {}
+        """Ids of messages, oldest first."""
         self._clears: dict[int, list[asyncio.Future[int]]] = {}
 
     # --- Room
@@ -122,59 +123,53 @@ class RemoteRoom:
         self._worker.leave(self._number)
         await self._has_left.wait()
 
-    async def write_audio(self, epoch: int, chunk: Chunk) -> bool:
-        """Hand over track audio, at most ``FRAMES_AHEAD`` frames ahead of the device."""
-        if epoch < self._epoch or not await self._frames.take(audio=True):
-            return False
-        if epoch < self._epoch or self._gone or self._worker is None:
-            self._frames.give()
-            return False
-        self._frames.wrote(epoch, chunk.length)
-        self._worker.send(link.Write(self._number, epoch, chunk.pcm))
-        return True
+    def attend(self, on_ready: Callable[[], None]) -> None:
+        """Call this whenever audio may be handed over again."""
+        self._frames.attend(on_ready)
+        self._messages.attend(on_ready)
 
-    async def send_message(
+    def ready_for(self, path: AudioPathName) -> bool:
+        """Whether one more piece of audio may be handed over now."""
+        if not self._is_in or self._gone:
+            return False
+        return (self._frames if path is AudioPathName.TRACK else self._messages).ready
+
+    def write_audio(self, epoch: int, chunk: Chunk) -> None:
+        """Hand over a frame of track audio."""
+        self._frames.wrote(epoch, chunk.length)
+        self._order(link.Write(self._number, epoch, chunk.pcm))
+
+    def send_audio(
         self,
         message: str,
-        *,
-        epoch: int | None = None,
-        silence: int = 0,  # noqa: ARG002  # only a sandbox has a use for it
+        epoch: int,  # noqa: ARG002  # only a sandbox has a use for it, and for `silence`
+        silence: int,  # noqa: ARG002
     ) -> int:
-        """Hand over one app message, waiting while 4 are unanswered."""
-        audio = epoch is not None
-        if not self._is_in:
-            return 0
-        if self._is_stale(epoch) or not await self._messages.take(audio=audio):
-            return 0
-        if self._is_stale(epoch) or self._gone or self._worker is None:
-            self._messages.give()
-            return 0
-        self._message_ids += 1
-        number = self._message_ids
-        self._unanswered[number] = audio
-        self._worker.send(link.Send(self._number, number, message))
-        return number
+        """Hand over audio as an app message."""
+        self._messages.grab()
+        return self._send(message)
 
-    async def clear_audio(self, epoch: int) -> int:
+    async def send_message(self, message: str) -> int:
+        """Hand over one app message, waiting while 4 are unanswered."""
+        return await self._messages.use(lambda: self._send(message)) if self._is_in else 0
+
+    def clear_audio(self, epoch: int) -> asyncio.Future[int]:
         """Drop all audio older than ``epoch`` that is not yet with the device.
 
         A worker that does not answer in time is killed: nobody knows what it still plays.
         """
-        self._epoch = max(self._epoch, epoch)
-        self._frames.send_away(audio_only=False)
-        self._messages.send_away(audio_only=True)
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         worker = self._worker
         if self._gone or worker is None:
-            return self._frames.consumed  # nothing reaches the device any more
-        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            answer.set_result(self._frames.consumed)  # nothing reaches the device any more
+            return answer
         self._clears.setdefault(epoch, []).append(answer)
-        end = self._clock.now() + CLEAR_NS
-        # Whoever asked may have stopped waiting by then.
-        alarm = self._clock.call_at(end, lambda: worker.kill("it did not stop its audio in time"))
+        alarm = self._clock.call_at(
+            self._clock.now() + CLEAR_NS, lambda: worker.kill("it did not stop its audio in time")
+        )
         answer.add_done_callback(lambda _: alarm.cancel())
         worker.send(link.Clear(self._number, epoch))
-        async with deadline(self._clock, end):
-            return await asyncio.shield(answer)
+        return answer
 
     def watch(self, wants: Wants) -> None:
         """Give these pictures and this sound from now on; the worker fetches and encodes them."""
@@ -216,8 +211,7 @@ class RemoteRoom:
             case link.Sent(_, number):
                 self._answer(number)
             case link.Refused(_, number, reason, too_large):
-                if self._unanswered.get(number):
-                    self._messages.send_away(audio_only=True)  # nothing overtakes what was refused
+                # Told before its place is free: nothing overtakes what was refused.
                 self._report(e.MessageFailed(number, True, reason, too_large))
                 self._answer(number)
             case link.Unanswered(_, number):
@@ -246,11 +240,20 @@ class RemoteRoom:
     def _gone(self) -> bool:
         return self._leaving or self._dead
 
-    def _is_stale(self, epoch: int | None) -> bool:
-        return epoch is not None and epoch < self._epoch
+    def _order(self, order: link.Order) -> None:
+        if self._worker is not None:
+            self._worker.send(order)
+
+    def _send(self, message: str) -> int:
+        self._message_ids += 1
+        number = self._message_ids
+        self._unanswered[number] = None
+        self._order(link.Send(self._number, number, message))
+        return number
 
     def _answer(self, number: int) -> None:
-        if self._unanswered.pop(number, None) is not None:
+        if number in self._unanswered:
+            del self._unanswered[number]
             self._messages.give()
 
     def _say(self, text: str) -> None:

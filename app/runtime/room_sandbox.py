@@ -1,8 +1,7 @@
 """A ``Room`` in the sandbox: the participant's end of the link that ``app.sandbox.link`` describes.
 
-Everything handed over is written straight to the connection. That cannot block: with at most 4
-messages (of 4096 bytes as Daily limits them, doubled at worst by quoting) and 40 ms of track audio
-unconfirmed, what waits in the connection stays far below its write limit.
+What is handed over waits in a queue for the link. Credits bound it: at most 4 messages (of 4096
+bytes as Daily limits them, doubled at worst by quoting) and 40 ms of track audio are unconfirmed.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -33,6 +33,7 @@ from app.core.events import (
 )
 from app.core.media import Wants
 from app.core.pcm import Chunk
+from app.core.spec import AudioPathName
 from app.runtime.clock import NS_PER_S, Clock, Handle
 from app.runtime.credits import Credits, Frames
 from app.runtime.encoders import Encoders
@@ -42,9 +43,6 @@ from app.runtime.tasks import Tasks
 
 JOIN_TIMEOUT_S = 15.0
 """The longest a join is worth waiting for."""
-
-CLEAR_TIMEOUT_S = 0.25
-"""The longest an interrupt may wait for the sink's word."""
 
 LEAVE_TIMEOUT_S = 2.0
 """Longest wait for the link's closing handshake; then the connection is dropped."""
@@ -86,12 +84,12 @@ class SandboxRoom:
         self._clock = clock
         self._tasks = tasks
         self._connection: ClientConnection | None = None
-        self._reader: asyncio.Task[None] | None = None
+        self._outgoing: asyncio.Queue[str | bytes | None] = asyncio.Queue()
+        self._linked: list[asyncio.Task[None]] = []
         self._joined: asyncio.Future[None] | None = None
         self._left = False
         self._dead = False
         self._shut_down = False
-        self._epoch = 0
         self._messages = Credits(MESSAGES_AHEAD)
         self._frames = Frames(FRAMES_AHEAD)
         self._message_ids = 0
@@ -119,7 +117,10 @@ class SandboxRoom:
                 if self._left:
                     connection.transport.abort()
                     return
-                self._reader = self._tasks.spawn("room-link", self._read(connection))
+                self._linked = [
+                    self._tasks.spawn("room-link", self._read(connection)),
+                    self._tasks.spawn("room-link writer", self._write(connection)),
+                ]
                 await self._joined
         except (OSError, TimeoutError, WebSocketException) as error:
             self._fail_soon(_why(error))
@@ -131,59 +132,49 @@ class SandboxRoom:
         connection = self._connection
         if connection is None or not first:
             return
-        with contextlib.suppress(WebSocketException):  # the link may be gone already
-            await connection.send('{"op":"leave"}')
+        self._put({"op": "leave"})
+        self._outgoing.put_nowait(None)
+        await asyncio.wait(self._linked, timeout=LEAVE_TIMEOUT_S)
         await connection.close()
-        if self._reader is not None:
-            self._reader.cancel()
+        for task in self._linked:
+            task.cancel()
 
-    async def write_audio(self, epoch: int, chunk: Chunk) -> bool:
-        """Hand over track audio, at most 40 ms ahead of the device."""
-        if epoch < self._epoch or not await self._frames.take(audio=True):
+    def attend(self, on_ready: Callable[[], None]) -> None:
+        """Call this whenever audio may be handed over again."""
+        self._frames.attend(on_ready)
+        self._messages.attend(on_ready)
+
+    def ready_for(self, path: AudioPathName) -> bool:
+        """Whether one more piece of audio may be handed over now."""
+        if self._connection is None:
             return False
-        if epoch < self._epoch or self._gone or self._connection is None:
-            self._frames.give()
-            return False
-        frame = FRAME_HEADER.pack(epoch, chunk.silence) + chunk.pcm
+        return (self._frames if path is AudioPathName.TRACK else self._messages).ready
+
+    def write_audio(self, epoch: int, chunk: Chunk) -> None:
+        """Hand over a frame of track audio."""
         self._frames.wrote(epoch, chunk.length)
-        return await self._send(self._connection, frame)
+        self._outgoing.put_nowait(FRAME_HEADER.pack(epoch, chunk.silence) + chunk.pcm)
 
-    async def send_message(
-        self, message: str, *, epoch: int | None = None, silence: int = 0
-    ) -> int:
+    def send_audio(self, message: str, epoch: int, silence: int) -> int:
+        """Hand over audio as an app message."""
+        self._messages.grab()
+        return self._send(message, epoch=epoch, silence=silence)
+
+    async def send_message(self, message: str) -> int:
         """Hand over one app message, waiting while 4 are unconfirmed."""
-        audio = epoch is not None
-        if self._is_stale(epoch) or not await self._messages.take(audio=audio):
+        if self._connection is None:
             return 0
-        if self._is_stale(epoch) or self._gone or self._connection is None:
-            self._messages.give()
-            return 0
-        self._message_ids += 1
-        number = self._message_ids
-        operation: dict[str, Any] = {"op": "message", "id": number, "message": message}
-        if audio:
-            operation |= {"epoch": epoch, "silence": silence}
-        self._unconfirmed[number] = self._clock.now()
-        self._watch_confirmations()
-        if await self._send(self._connection, msgspec.json.encode(operation).decode()):
-            return number
-        self._unconfirmed.pop(number, None)
-        return 0
+        return await self._messages.use(lambda: self._send(message))
 
-    async def clear_audio(self, epoch: int) -> int:
+    def clear_audio(self, epoch: int) -> asyncio.Future[int]:
         """Drop all audio older than ``epoch`` that is not yet with the device."""
-        self._epoch = max(self._epoch, epoch)
-        self._frames.send_away(audio_only=False)
-        self._messages.send_away(audio_only=True)
-        if self._gone or self._connection is None:
-            return self._frames.consumed  # nothing reaches the device any more
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        if self._gone or self._connection is None:
+            answer.set_result(self._frames.consumed)  # nothing reaches the device any more
+            return answer
         self._clears.setdefault(epoch, []).append(answer)
-        async with asyncio.timeout(CLEAR_TIMEOUT_S):
-            await self._send(
-                self._connection, msgspec.json.encode({"op": "clear", "epoch": epoch}).decode()
-            )
-            return await answer
+        self._put({"op": "clear", "epoch": epoch})
+        return answer
 
     def watch(self, wants: Wants) -> None:
         """Give these pictures and this sound from now on."""
@@ -205,15 +196,22 @@ class SandboxRoom:
     def _gone(self) -> bool:
         return self._left or self._dead
 
-    def _is_stale(self, epoch: int | None) -> bool:
-        return epoch is not None and epoch < self._epoch
+    def _send(self, message: str, **fields: int) -> int:
+        self._message_ids += 1
+        number = self._message_ids
+        self._unconfirmed[number] = self._clock.now()
+        self._watch_confirmations()
+        self._put({"op": "message", "id": number, "message": message, **fields})
+        return number
 
-    async def _send(self, connection: ClientConnection, data: str | bytes) -> bool:
-        try:
-            await connection.send(data)
-        except WebSocketException:
-            return False  # the reader sees the end of the link and reports it
-        return True
+    def _put(self, operation: dict[str, Any]) -> None:
+        self._outgoing.put_nowait(msgspec.json.encode(operation).decode())
+
+    async def _write(self, connection: ClientConnection) -> None:
+        """Send what is handed over until the link ends, of which the reader tells."""
+        with contextlib.suppress(WebSocketException):
+            while (data := await self._outgoing.get()) is not None:
+                await connection.send(data)
 
     async def _read(self, connection: ClientConnection) -> None:
         """Report what the room says until the link ends."""
@@ -232,6 +230,7 @@ class SandboxRoom:
         except (msgspec.DecodeError, LookupError, TypeError):
             why = "the room said something that cannot be understood"
             connection.transport.abort()
+        self._outgoing.put_nowait(None)
         if not self._gone:
             self._let_go()
             self._dead = True
@@ -245,11 +244,7 @@ class SandboxRoom:
             case "sent":
                 self._confirm(operation["id"])
             case "refused":
-                self._messages.send_away(audio_only=True)  # nothing overtakes what was refused
-                if self._confirm(operation["id"]):
-                    reason = operation["reason"]
-                    too_large = "larger than" in reason
-                    self._report(MessageFailed(operation["id"], True, reason, too_large))
+                self._refuse(operation["id"], operation["reason"])
             case "message":
                 self._take_message(operation["message"])
             case "cleared":
@@ -288,12 +283,16 @@ class SandboxRoom:
 
     # --- confirmations
 
-    def _confirm(self, number: int) -> bool:
-        """Note that the room has answered for a message; False when it was given up before."""
-        if self._unconfirmed.pop(number, None) is None:
-            return False
-        self._messages.give()
-        return True
+    def _confirm(self, number: int) -> None:
+        """Note that the room has answered for a message, if it was not given up before."""
+        if self._unconfirmed.pop(number, None) is not None:
+            self._messages.give()
+
+    def _refuse(self, number: int, reason: str) -> None:
+        if number in self._unconfirmed:
+            # Told before its place is free: nothing overtakes what was refused.
+            self._report(MessageFailed(number, True, reason, "larger than" in reason))
+            self._confirm(number)
 
     def _watch_confirmations(self) -> None:
         """See to it that the oldest unconfirmed message is given up in time."""
@@ -305,8 +304,8 @@ class SandboxRoom:
         self._watch = None
         late = self._clock.now() - CONFIRM_NS
         for number in [number for number, at in self._unconfirmed.items() if at <= late]:
-            self._confirm(number)
             self._report(MessageFailed(number, False, "the room did not confirm it"))
+            self._confirm(number)
         self._watch_confirmations()
 
     # --- reporting and ending

@@ -25,6 +25,7 @@ from app.core.session_table import Fact
 from app.core.spec import SessionSpec, SessionView, Status
 from app.core.tokens import SpentTokens
 from app.errors import BridgeError, Internal, ReplicaStalled, SessionOver
+from app.runtime.alarm import Callback
 from app.runtime.bus import Bus
 from app.runtime.clock import Handle
 from app.runtime.conversation import Answer, Conversation
@@ -108,8 +109,24 @@ class Runner:
             claim,
         )
         self._occupants = Occupants()
+        self._timers = Timers(
+            clock,
+            self._call_at,
+            spec,
+            replica_lost_timeout_s=res.settings.replica_lost_timeout_s,
+            is_active=self._is_active,
+            announce=self.bus.publish,
+            report=self.post,
+        )
         self.speaker = Speaker(
-            spec, res, self.bus, self._tasks, self._call_at, self.touch, self._on_voice
+            spec,
+            res,
+            self.bus,
+            self._tasks,
+            self._call_at,
+            self._safe,
+            self._timers.touch,
+            self._on_voice,
         )
         self.frames = Frames(
             clock,
@@ -127,15 +144,6 @@ class Runner:
         )
         self._room_facts = RoomFacts(
             self._occupants, self.speaker, self.bus, res.metrics, self.post
-        )
-        self._timers = Timers(
-            clock,
-            self._call_at,
-            spec,
-            replica_lost_timeout_s=res.settings.replica_lost_timeout_s,
-            is_active=self.speaker.voice.is_active,
-            announce=self.bus.publish,
-            report=self.post,
         )
         self._renewer = Renewer(
             session_id,
@@ -206,7 +214,7 @@ class Runner:
 
     def touch(self) -> None:
         """Something counts as activity."""
-        self._timers.touch()
+        self._timers.touch(self.clock.now())
 
     async def interrupt(
         self,
@@ -383,6 +391,9 @@ class Runner:
         self._settled.set()
         self._on_over(self)
 
+    def _is_active(self, now: int) -> bool:
+        return self.speaker.voice.is_active(now)
+
     def _on_voice(self, fact: e.VoiceRested | e.ReplicaStalled) -> None:
         self.post(fact)
         if isinstance(fact, e.ReplicaStalled) and self._replaces_stalled:
@@ -416,12 +427,19 @@ class Runner:
 
     # --- tasks and bugs
 
-    def _call_at(self, at: int, callback: Callable[[], None]) -> Handle:
-        def call() -> None:
-            with self._ending_on_bug("timer"):
-                callback()
+    def _call_at(self, at: int, callback: Callback) -> Handle:
+        return self.clock.call_at(at, self._safe(callback))
 
-        return self.clock.call_at(at, call)
+    def _safe(self, callback: Callback) -> Callback:
+        """Wrap what is called from outside of the session, so that a bug in it ends the session."""
+
+        def call() -> None:
+            try:
+                callback()
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is logged there
+                self._on_bug(f"{self.session_id} callback", error)
+
+        return call
 
     @contextmanager
     def _ending_on_bug(self, where: str) -> Iterator[None]:

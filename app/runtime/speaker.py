@@ -13,10 +13,11 @@ from app.core.events import MessageFailed, ReplicaStalled, RoomLost, VoiceRested
 from app.core.intake import Bounds
 from app.core.move import Move
 from app.core.pcm import earliest
+from app.core.playback import Delivery
 from app.core.producer import Producer
 from app.core.spec import AudioPathName, SessionSpec
 from app.core.voice import Voice, VoiceOptions
-from app.runtime.alarm import Alarm, CallAt
+from app.runtime.alarm import Alarm, CallAt, Callback
 from app.runtime.bus import Bus
 from app.runtime.clock import NS_PER_S
 from app.runtime.interrupts import Interrupts
@@ -38,54 +39,58 @@ class Speaker:
         bus: Bus,
         tasks: Tasks,
         call_at: CallAt,
-        touch: Callable[[], None],
+        safe: Callable[[Callback], Callback],
+        touch: Callable[[int], None],
         report: Callable[[ReplicaStalled | VoiceRested], None],
     ) -> None:
         """Make one outside of any room.
 
-        ``touch`` is called while it speaks; ``report`` is told when the move that was prepared may
-        be, and when the replica shows no life.
+        ``safe`` wraps the hand-over: a bug in it is the session's, not the room's or a client's.
+        ``touch`` is called, with the time, while it speaks; ``report`` is told when the move that
+        was prepared may be, and when the replica shows no life.
         """
         settings = res.settings
-        is_track = spec.audio_path is AudioPathName.TRACK
         self._clock = res.clock
-        self._tasks = tasks
-        self._touch = touch
+        self.touch = touch
+        """Something counts as activity, at a time in ns."""
         self._report = report
         self._lead_ms = spec.lead_ms
         self._move: Move | None = None
         self._alarm = Alarm(call_at, self._on_alarm)
-        self._pumping: asyncio.Task[None] | None = None
+        self._is_in = False
         self._is_over = False
         self._is_listening = False
         self._is_linked = False
         self.voice = Voice(voice_options(spec, settings))
         self.producer = Producer(settings.resume_window_ms * 1_000_000)
-        self.teller = Teller(self.voice, bus, self.producer, res.metrics)
+        self.teller = Teller(self.voice, bus, self.producer, res.metrics, res.clock, call_at)
         self.hearing = asyncio.Lock()
         """Held while one message of a producer is handled: a take-over waits for its end."""
         self._pump = Pump(
             self.voice,
             self._clock,
-            is_track=is_track,
+            call_at,
+            path=spec.audio_path,
             done_as_string=settings.echo_done == "string",
             on_handed=self._on_handed,
         )
+        self._hand_over = safe(self._pump.run)
         self._interrupts = Interrupts(
             self.voice,
             self._pump,
             self._clock,
             tasks,
             res.metrics,
-            is_track=is_track,
+            is_track=spec.audio_path is AudioPathName.TRACK,
             on_change=self.changed,
         )
 
     def enter(self, room: Room, conversation_id: str) -> None:
         """Speak in this room from now on; the second time does nothing."""
-        if self._pumping is None:
+        if not self._is_in:
+            self._is_in = True
             self._interrupts.enter(room, conversation_id)
-            self._pumping = self._tasks.spawn("pump", self._pump.run(room, conversation_id))
+            self._pump.enter(room, conversation_id, self._hand_over)
         self.link(holds=True)
 
     def lost(self, loss: RoomLost) -> None:
@@ -169,31 +174,36 @@ class Speaker:
                 self._report(VoiceRested())  # what comes of it is a change of its own
                 return
             self._publish()
-        self._pump.wake()
+        self._hand_over()
 
-    def heard(self) -> None:
+    def heard(self, now: int) -> None:
         """A producer's audio was taken: do as ``changed`` does what that calls for.
 
         Audio of an open utterance brings about no more, until it is handed over, than that it is
         acknowledged: every packet comes here.
         """
-        self.voice.intake.flow()
-        is_plain = not self.voice.has_news and self.voice.open is not None
-        self.teller.heard(self._clock.now())
-        if not is_plain or self._move is not None:
+        voice = self.voice
+        is_plain = not voice.has_news and voice.open is not None and self._move is None
+        self.teller.heard(now)
+        if is_plain:
+            self._pump.heard(now)
+        else:
             self.changed()
-            return
-        if (at := self.teller.next_deadline()) is not None:
-            self._alarm.set(at)
-        self._pump.heard()
+
+    def progress(self, now: int) -> out.PlaybackProgress | None:
+        """How far the playing utterance is at ``now``, None when none plays."""
+        progress = self.voice.playback.progress(now)
+        if self.voice.has_news:
+            self.changed()
+        return progress
 
     def finish(self) -> None:
         """Cut the audio and account for all that is left: nothing is said after that."""
         self._is_over = True
         self._move = None
         self._alarm.stop()
-        if self._pumping is not None:
-            self._pumping.cancel()
+        self.teller.stop()
+        self._pump.stop()
         self._interrupts.settle()
         self.voice.finish(self._clock.now())
         self.teller.publish()
@@ -202,9 +212,7 @@ class Speaker:
         self.link(holds=False)
         self._interrupts.leave()
         self._pump.lose(unanswered, consumed)
-        if self._pumping is not None:
-            self._pumping.cancel()
-            self._pumping = None
+        self._is_in = False
 
     def _release(self) -> None:
         listens = self._is_listening and self._is_linked
@@ -214,23 +222,25 @@ class Speaker:
     def _publish(self) -> None:
         self.voice.intake.flow()
         if self.teller.publish():
-            self._touch()  # an utterance counts as activity to its end
+            self.touch(self._clock.now())  # an utterance counts as activity to its end
         at = earliest(self.voice.next_deadline(), self.voice.watchdog.next_deadline())
-        at = earliest(at, self.teller.next_deadline())
         at = earliest(at, self.producer.next_deadline())
         if self._move is not None:
             at = earliest(at, self._move.next_deadline(self._clock.now()))
         self._alarm.set(at)
 
-    def _on_handed(self) -> None:
-        if not self._is_over:
-            self._touch()
+    def _on_handed(self, delivery: Delivery, now: int) -> bool:
+        self.touch(now)
+        if not self.voice.is_routine(delivery):
             self._publish()
+            return False
+        if (at := self.voice.watchdog.next_deadline()) is not None:
+            self._alarm.bring_forward(at)
+        return True
 
     def _on_alarm(self) -> None:
         now = self._clock.now()
         self.voice.tick(now)
-        self.teller.tick(now)
         if self.producer.expire(now):
             self.voice.intake.suspended = False
             self.voice.intake.end()

@@ -112,16 +112,16 @@ class Timers:
         for timer in tuple(self._running):
             self.stop(timer)
 
-    def touch(self) -> None:
+    def touch(self, at: int) -> None:
         """Something counts as activity: being idle begins anew.
 
         Every packet does, so mostly it is only noted for when the alarm rings.
         """
-        self._touched_at = self._clock.now()
+        self._touched_at = at
         alarm = self._running.get(Timer.IDLE)
         if alarm is not None and self._countdowns[Timer.IDLE].noticed:
             idle = self._countdowns[Timer.IDLE]
-            idle.restart(self._touched_at)
+            idle.restart(at)
             alarm.set(idle.next_deadline())
 
     @property

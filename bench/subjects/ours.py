@@ -50,7 +50,6 @@ class SinkRoom:
         self._wants = Wants()
         self._showing: asyncio.TimerHandle | None = None
         self._recorder = recorder
-        self._epoch = 0
         self._messages = 0
         self._track = 0
 
@@ -62,33 +61,38 @@ class SinkRoom:
         """Be outside."""
         self.watch(Wants())
 
-    async def write_audio(self, epoch: int, chunk: Chunk) -> bool:
-        """Take a frame; the device is as fast as can be."""
-        if epoch < self._epoch:
-            return False
-        self._recorder.note(self._session, Kind.AUDIO, chunk.samples)
-        self._track += chunk.length
+    def attend(self, on_ready: Callable[[], None]) -> None:
+        """Be ready always."""
+
+    def ready_for(self, path: AudioPathName) -> bool:  # noqa: ARG002  # on both
+        """Be ready always: the device is as fast as can be."""
         return True
 
-    async def send_message(
-        self, message: str, *, epoch: int | None = None, silence: int = 0
-    ) -> int:
+    def write_audio(self, epoch: int, chunk: Chunk) -> None:  # noqa: ARG002  # nothing is kept
+        """Take a frame."""
+        self._recorder.note(self._session, Kind.AUDIO, chunk.samples)
+        self._track += chunk.length
+
+    def send_audio(self, message: str, epoch: int, silence: int) -> int:  # noqa: ARG002
         """Take a message, counting its samples by the length of its base64."""
-        if epoch is not None:
-            if epoch < self._epoch:
-                return 0
-            start = message.index(_AUDIO) + len(_AUDIO)
-            end = message.index('"', start)
-            octets = (end - start) // 4 * 3 - message.count("=", end - 2, end)
-            self._recorder.note(self._session, Kind.AUDIO, octets // 2 - silence)
+        start = message.index(_AUDIO) + len(_AUDIO)
+        end = message.index('"', start)
+        octets = (end - start) // 4 * 3 - message.count("=", end - 2, end)
+        self._recorder.note(self._session, Kind.AUDIO, octets // 2 - silence)
         self._messages += 1
         return self._messages
 
-    async def clear_audio(self, epoch: int) -> int:
+    async def send_message(self, message: str) -> int:  # noqa: ARG002  # for nobody
+        """Take it."""
+        self._messages += 1
+        return self._messages
+
+    def clear_audio(self, epoch: int) -> asyncio.Future[int]:  # noqa: ARG002  # nothing is held
         """Hold nothing, so there is nothing to drop."""
-        self._epoch = max(self._epoch, epoch)
         self._recorder.note(self._session, Kind.CUT)
-        return self._track
+        cleared: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        cleared.set_result(self._track)
+        return cleared
 
     def watch(self, wants: Wants) -> None:
         """Show the same picture 25 times a second, and silence."""

@@ -23,15 +23,26 @@ def test_rings_once_at_its_moment() -> None:
     assert 0 == bell.clock.waiting
 
 
-def test_earlier_moment_wins() -> None:
-    """Set for two moments it rings at the earlier one only, in whatever order they came."""
-    for moments in ([10, 20], [20, 10]):
+def test_the_last_moment_counts() -> None:
+    """However often it is put off or brought on, it rings once."""
+    for moments in ([10, 20], [20, 10], [10, 30, 20], [30, 10, 20]):
         bell = Bell()
         for at in moments:
             bell.alarm.set(at)
         bell.clock.advance(100)
 
-        assert [10] == bell.rang
+        assert moments[-1:] == bell.rang
+        assert bell.alarm.at is None
+
+
+def test_can_be_brought_forward() -> None:
+    """To an earlier moment; a later one changes nothing."""
+    bell = Bell()
+    for at in (30, 20, 25):
+        bell.alarm.bring_forward(at)
+    bell.clock.advance(100)
+
+    assert [20] == bell.rang
 
 
 def test_never_means_never() -> None:

@@ -1,46 +1,70 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from app.runtime.credits import Credits, Frames
 
 
-async def test_a_cancelled_wait_keeps_no_credit() -> None:
-    """Whether it was still in line or had just been let through."""
+async def test_who_waits_acts_when_the_turn_comes() -> None:
+    """In line, from inside of what frees one; who was cancelled is passed over."""
     credits_ = Credits(1)
+    acts: list[int] = []
 
-    assert await credits_.take(audio=True)
-    in_line, let_through = (asyncio.ensure_future(credits_.take(audio=True)) for _ in range(2))
+    def act(number: int) -> int:
+        acts.append(number)
+        return number
+
+    first = await credits_.use(lambda: act(1))
+    gone, second, third = (
+        asyncio.ensure_future(credits_.use(partial(act, number))) for number in (2, 3, 4)
+    )
     await asyncio.sleep(0)
-    in_line.cancel()
+    gone.cancel()
     await asyncio.sleep(0)
     credits_.give()
-    let_through.cancel()
-    await asyncio.gather(in_line, let_through, return_exceptions=True)
+    at_once = list(acts)
+    credits_.close()
 
-    assert await credits_.take(audio=True)
+    assert (1, 3, 0) == (first, await second, await third)
+    assert [1, 3] == at_once == acts
+    assert 0 == await credits_.use(lambda: act(5))
 
 
-async def test_frames_keep_what_the_device_got() -> None:
+async def test_audio_comes_behind_the_line() -> None:
+    """It is called when one is free that nobody waits for, and never after the end."""
+    credits_ = Credits(1)
+    calls: list[bool] = []
+    credits_.attend(lambda: calls.append(credits_.ready))
+    credits_.grab()
+    waiting = asyncio.ensure_future(credits_.use(lambda: 7))
+    await asyncio.sleep(0)
+    credits_.give()
+    first = list(calls)
+    credits_.give()
+    second = list(calls)
+    credits_.grab()
+    credits_.close()
+    credits_.give()
+
+    assert 7 == await waiting
+    assert ([], [True], [True]) == (first, second, calls)
+    assert not credits_.ready
+
+
+def test_frames_keep_what_the_device_got() -> None:
     """A clear gives back the credits of what it dropped, and only of that."""
-    frames = Frames(3)
+    frames, ready = Frames(3), []
     for _ in range(3):
-        assert await frames.take(audio=True)
         frames.wrote(0, 480)
-
+    ready.append(frames.ready)
     frames.played(480)
     frames.cleared(1, 960)
-
-    assert 480 == frames.consumed
-    assert await frames.take(audio=True)
-    assert await frames.take(audio=True)
     frames.wrote(1, 480)
+    ready.append(frames.ready)
     frames.wrote(1, 480)
     frames.cleared(1, 960)  # what is not older stays
-    waiting = asyncio.ensure_future(frames.take(audio=True))
-    await asyncio.sleep(0)
+    ready.append(frames.ready)
 
-    assert not waiting.done()
-    frames.close()
-
-    assert not await waiting
+    assert 480 == frames.consumed
+    assert [False, True, False] == ready

@@ -11,6 +11,7 @@ from app import errors
 from app.core import events as e
 from app.core.media import Media, Picture, PictureChoice, PictureCodec, Sound, Wants
 from app.core.pcm import Chunk
+from app.core.spec import AudioPathName
 from app.runtime.clock import SystemClock
 from app.runtime.room_remote import CLEAR_NS, FRAMES_AHEAD, JOIN_NS, RemoteRoom
 from app.runtime.worker import BEAT_NS
@@ -197,34 +198,38 @@ async def test_leaving_before_the_worker_has_started(rig: Rig) -> None:
 async def test_frames_are_credited(rig: Rig) -> None:
     """So many are ahead of the device; then the next one waits."""
     room = await rig.joined()
-    for _ in range(FRAMES_AHEAD + 2):  # the fake device plays two
-        assert await room.write_audio(0, FRAME)
-    waiting = asyncio.create_task(room.write_audio(0, FRAME))
-    await until("two have sounded", lambda: len(rig.of(e.AudioConsumed)) == 2)
-    await settle()
+    calls: list[bool] = []
+    room.attend(lambda: calls.append(room.ready_for(AudioPathName.TRACK)))
+    for _ in range(FRAMES_AHEAD):
+        assert room.ready_for(AudioPathName.TRACK)
+        room.write_audio(0, FRAME)
 
-    assert not waiting.done()
+    assert not room.ready_for(AudioPathName.TRACK)
+    await until("two have sounded", lambda: len(rig.of(e.AudioConsumed)) == 2)  # as many as do
+
+    assert [True] == calls
+    room.write_audio(0, FRAME)
+    room.write_audio(0, FRAME)
     handed = await room.clear_audio(1)
 
-    assert not await waiting
     assert 4 * 480 == handed
-    assert not await room.write_audio(0, FRAME)
-    assert await room.write_audio(1, FRAME)
+    assert room.ready_for(AudioPathName.TRACK)
     await room.leave()
+
+    assert not room.ready_for(AudioPathName.TRACK)
 
 
 async def test_a_worker_that_does_not_clear_is_killed(slow: Rig) -> None:
     """Nobody knows what it still plays; the room is lost, whoever asked has stopped waiting."""
     room = await slow.joined("silent")
-    assert await room.write_audio(0, FRAME)
+    room.write_audio(0, FRAME)
     await slow.until(e.AudioConsumed)
-    clearing = asyncio.create_task(room.clear_audio(1))
-    await settle()
+    clearing = room.clear_audio(1)
     assert isinstance(slow.clock, FakeClock)
     await slow.clock.run(CLEAR_NS)
-    with pytest.raises(TimeoutError):
-        await clearing
     await settle()
+
+    assert 480 == await clearing
 
     assert "did not stop its audio in time" in slow.of(e.RoomLost)[0].error.detail
     assert 480 == await room.clear_audio(2)  # what is known: nothing reaches the device any more
@@ -245,17 +250,18 @@ async def test_what_becomes_of_messages(rig: Rig) -> None:
 
 
 async def test_four_messages_may_be_unanswered(rig: Rig) -> None:
-    """Audio that waits is sent away by a clear; anything else is not."""
+    """Audio is not asked for then, and anything else waits, also while a clear does."""
     room = await rig.joined("silent")
     for number in range(1, 5):
-        assert number == await room.send_message("x", epoch=0)
-    audio = asyncio.create_task(room.send_message("x", epoch=0))
+        assert room.ready_for(AudioPathName.ECHO)
+        assert number == room.send_audio("x", 0, 0)
+
+    assert not room.ready_for(AudioPathName.ECHO)
     other = asyncio.create_task(room.send_message("x"))
     await settle()
-    clearing = asyncio.create_task(room.clear_audio(1))
+    clearing = room.clear_audio(1)
+    await settle()
 
-    assert 0 == await audio
-    assert 0 == await room.send_message("x", epoch=0)
     assert not other.done()
     leaving = asyncio.create_task(room.leave())
 
@@ -267,18 +273,16 @@ async def test_four_messages_may_be_unanswered(rig: Rig) -> None:
 async def test_a_lost_worker_loses_the_room(rig: Rig) -> None:
     """With what is known of messages and audio; nobody waits for it any more."""
     room = await rig.joined("silent")
-    for _ in range(FRAMES_AHEAD + 2):
-        assert await room.write_audio(0, FRAME)
+    for _ in range(FRAMES_AHEAD):
+        room.write_audio(0, FRAME)
     await until("two have sounded", lambda: len(rig.of(e.AudioConsumed)) == 2)
-    first = await room.send_message("x", epoch=0)
+    first = room.send_audio("x", 0, 0)
     second = await room.send_message("y")
-    waiting = asyncio.create_task(room.write_audio(0, FRAME))
-    await settle()
     (worker,) = rig.workers.alive
     worker.kill("it is late")
     (lost,) = await rig.until(e.RoomLost)
 
-    assert not await waiting
+    assert not room.ready_for(AudioPathName.TRACK)
     assert "the room worker is gone: it is late" == lost.error.detail
     assert ((first, second), 2 * 480) == (lost.unanswered, lost.consumed)
     assert [lost] == [fact for fact in rig.facts if not isinstance(fact, e.AudioConsumed)]

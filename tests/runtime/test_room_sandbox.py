@@ -24,13 +24,14 @@ from app.core.events import (
 )
 from app.core.media import Media
 from app.core.pcm import Chunk
+from app.core.spec import AudioPathName
 from app.runtime.clock import Clock, SystemClock
 from app.runtime.encoders import Encoders
 from app.runtime.room import Room
 from app.runtime.room_sandbox import CONFIRM_NS, SandboxRoom, link_url
 from app.runtime.tasks import Tasks
 from tests.support.clock import FakeClock
-from tests.support.sandbox import echo_message, kinds, message, running_sandbox
+from tests.support.sandbox import echo_message, kinds, running_sandbox
 
 V2 = "/sandbox/v2"
 PCM = bytes(range(1, 241)) * 4
@@ -153,7 +154,7 @@ async def test_nobody_listens_at_the_address() -> None:
     early = list(guest.facts)
     (failed,) = await guest.until(RoomFailed)
     number = await guest.room.send_message("{}")
-    written = await guest.room.write_audio(0, FRAME)
+    ready = [guest.room.ready_for(path) for path in AudioPathName]
     begun = await guest.room.clear_audio(1)
     with pytest.raises(errors.RoomFailed):
         await guest.room.ping()
@@ -161,7 +162,7 @@ async def test_nobody_listens_at_the_address() -> None:
 
     assert [] == early
     assert "secret" not in failed.error.detail
-    assert (0, False, 0) == (number, written, begun)
+    assert (0, [False, False], 0) == (number, ready, begun)
 
 
 async def test_others_come_and_go(tavus: httpx.AsyncClient) -> None:
@@ -187,12 +188,11 @@ async def test_echo_is_spoken(tavus: httpx.AsyncClient) -> None:
     guest = Guest(conversation["conversation_url"])
 
     await guest.room.join()
-    numbers = [
-        await guest.room.send_message(
-            echo_message(PCM * 2, done=number == 4), epoch=3, silence=10 * (number == 4)
-        )
-        for number in range(5)
-    ]
+    numbers = []
+    for number in range(5):
+        await guest.see(lambda: guest.room.ready_for(AudioPathName.ECHO))
+        echo = echo_message(PCM * 2, done=number == 4)
+        numbers.append(guest.room.send_audio(echo, 3, 10 * (number == 4)))
     await guest.see(lambda: any("stopped" in str(fact) for fact in guest.facts))
     log = await room_log(tavus, conversation)
     await guest.close()
@@ -238,7 +238,8 @@ async def test_track_audio_is_paced_by_the_device(tavus: httpx.AsyncClient) -> N
     await guest.room.join()
     ahead = 0
     for number in range(1, 11):
-        assert await guest.room.write_audio(0, FRAME)
+        await guest.see(lambda: guest.room.ready_for(AudioPathName.TRACK))
+        guest.room.write_audio(0, FRAME)
         ahead = max(ahead, number - len(guest.of(AudioConsumed)))
     consumed = await guest.until(AudioConsumed, 10)
     await guest.close()
@@ -248,44 +249,24 @@ async def test_track_audio_is_paced_by_the_device(tavus: httpx.AsyncClient) -> N
 
 
 async def test_a_clear_abandons_and_counts(tavus: httpx.AsyncClient) -> None:
-    """What waits is not handed over, what has begun is counted, and the credit is given back."""
+    """What has begun is counted, and the credit of what has not is given back."""
     conversation = await create(tavus)
     guest = Guest(conversation["conversation_url"])
 
     await guest.room.join()
-    writers = [asyncio.ensure_future(guest.room.write_audio(0, FRAME)) for _ in range(4)]
-    await asyncio.sleep(0)
+    for _ in range(2):
+        guest.room.write_audio(0, FRAME)
     begun = await guest.room.clear_audio(1)
-    written = [await writer for writer in writers]
-    stale = await guest.room.write_audio(0, FRAME)
-    fresh = [await guest.room.write_audio(1, FRAME) for _ in range(5)]
+    for _ in range(5):
+        await guest.see(lambda: guest.room.ready_for(AudioPathName.TRACK))
+        guest.room.write_audio(1, FRAME)
     await guest.until(AudioConsumed, begun // 480 + 5)
     again = await guest.room.clear_audio(2)
     log = await room_log(tavus, conversation)
     await guest.close()
 
-    assert [True, True, False, False] == written
-    assert not stale
-    assert [True] * 5 == fresh
     assert begun + 5 * 480 == again
     assert again == sum(entry["samples"] for entry in kinds(log, "audio"))
-
-
-async def test_a_stale_echo_is_not_handed_over(tavus: httpx.AsyncClient) -> None:
-    """After a clear nothing of an older epoch leaves; messages without one do."""
-    conversation = await create(tavus)
-    guest = Guest(conversation["conversation_url"])
-
-    await guest.room.join()
-    await guest.room.clear_audio(2)
-    stale = await guest.room.send_message(echo_message(PCM), epoch=1)
-    plain = await guest.room.send_message(message("conversation.interrupt"))
-    fresh = await guest.room.send_message(echo_message(PCM), epoch=2)
-    await guest.close()
-    log = await room_log(tavus, conversation)
-
-    assert (0, 1, 2) == (stale, plain, fresh)
-    assert [2] == [entry["epoch"] for entry in kinds(log, "audio")]
 
 
 async def test_the_end_of_the_conversation_is_no_failure(tavus: httpx.AsyncClient) -> None:
@@ -296,7 +277,7 @@ async def test_the_end_of_the_conversation_is_no_failure(tavus: httpx.AsyncClien
     await guest.room.join()
     await tavus.post(f"{V2}/conversations/{conversation['conversation_id']}/end")
     await guest.see(lambda: any("system.shutdown" in str(fact) for fact in guest.facts))
-    await guest.room._reader  # type: ignore[misc]  # the link's end, which is reported to nobody
+    await asyncio.wait(guest.room._linked)  # the link's end, which is reported to nobody
     await guest.close()
 
     assert [] == guest.of(RoomFailed)
@@ -413,27 +394,17 @@ async def test_a_message_that_nests_too_deep_is_passed_over() -> None:
     assert {"event_type": "fine"} == received.message
 
 
-async def test_a_clear_without_an_answer_times_out() -> None:
-    """After 250 ms somebody else must decide."""
-    async with RudeRoom() as rude:
-        guest = Guest(rude.url)
-        await guest.room.join()
-        with pytest.raises(TimeoutError):
-            await guest.room.clear_audio(1)
-        await guest.close()
-
-
 async def test_only_four_messages_are_unconfirmed() -> None:
-    """The fifth waits; a clear sends audio away and leaves the rest in line."""
+    """Audio is not asked for then, and the fifth waits, also while a clear does."""
     async with RudeRoom() as rude:
         guest = Guest(rude.url)
         await guest.room.join()
-        first = [await guest.room.send_message("{}", epoch=0) for _ in range(4)]
-        audio = asyncio.ensure_future(guest.room.send_message("{}", epoch=0))
+        first = [guest.room.send_audio("{}", 0, 0) for _ in range(4)]
+        ready = guest.room.ready_for(AudioPathName.ECHO)
         plain = asyncio.ensure_future(guest.room.send_message("{}"))
         await asyncio.sleep(0)
-        clearing = asyncio.ensure_future(guest.room.clear_audio(1))
-        abandoned = await audio
+        clearing = guest.room.clear_audio(1)
+        await asyncio.sleep(0)
         waiting = not plain.done()
         await rude.say('{"op":"sent","id":1}')
         number = await plain
@@ -442,7 +413,7 @@ async def test_only_four_messages_are_unconfirmed() -> None:
         await guest.close()
 
     assert [1, 2, 3, 4] == first
-    assert 0 == abandoned
+    assert not ready
     assert waiting
     assert 5 == number
 
@@ -474,8 +445,7 @@ async def test_nothing_is_reported_after_leaving() -> None:
     async with RudeRoom() as rude:
         guest = Guest(rude.url)
         await guest.room.join()
-        clearing = asyncio.ensure_future(guest.room.clear_audio(1))
-        await asyncio.sleep(0)
+        clearing = guest.room.clear_audio(1)
         leaving = asyncio.ensure_future(guest.room.leave())
         await asyncio.sleep(0)
         facts = list(guest.facts)

@@ -184,10 +184,10 @@ async def test_bug_in_a_task_ends_the_session(caplog: pytest.LogCaptureFixture) 
     world = World()
 
     def broken(room: FakeRoom) -> None:
-        async def send(*_: object, **__: object) -> int:
-            raise ValueError("a bug")
+        def send(message: str, epoch: int, silence: int) -> int:
+            raise ValueError("a bug", message, epoch, silence)
 
-        room.send_message = send  # type: ignore[method-assign]  # the bug
+        room.send_audio = send  # type: ignore[method-assign]  # the bug
 
     world.prepare = broken
     async with world.session() as session:
@@ -196,7 +196,7 @@ async def test_bug_in_a_task_ends_the_session(caplog: pytest.LogCaptureFixture) 
 
     assert "internal" == session.of("session.ended")[0]["reason"]
     assert ["utterance.done", "session.ended"] == session.types()[-2:]
-    assert "ValueError: a bug" in caplog.text
+    assert "ValueError: ('a bug'" in caplog.text
     assert [] == world.tavus.active()
 
 

@@ -37,7 +37,8 @@ class Client:
 
     async def send(self, data: bytes = CHUNK) -> None:
         """Send audio."""
-        await self.connection.binary(data)
+        if not self.connection.take(data):
+            await self.connection.binary(data)
 
     @property
     def told(self) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,9 @@ from app import errors
 from app.core import events as e
 from app.core.media import Wants
 from app.core.pcm import SAMPLE_BYTES, Chunk, samples_to_ns
+from app.core.spec import AudioPathName
 from app.runtime.clock import Clock
+from app.runtime.credits import Credits
 from app.runtime.room import ReportFact, ReportMedia
 
 REPLICA = e.Participant("p-replica", "tavus-replica-r1", "Anna")
@@ -50,7 +53,6 @@ class FakeRoom:
     """Whether each message is confirmed at once; else 4 may be unconfirmed, see ``confirm``."""
     holds_clear: asyncio.Event | None = None
     """A clear waits for it."""
-    clear_times_out: bool = False
     drops: bool = False
     """Whether each message fails right after it was taken."""
     log: list[str] = field(default_factory=list)
@@ -69,10 +71,11 @@ class FakeRoom:
 
     def __post_init__(self) -> None:
         self._is_lost = False
-        self._unconfirmed = 0
-        self._line: deque[tuple[asyncio.Future[bool], int | None]] = deque()
+        self._messages = Credits(MESSAGES_AHEAD)
         self._in_device: deque[int] = deque()
-        self._frame_line: deque[asyncio.Future[bool]] = deque()
+        self._answering: dict[asyncio.Future[int], asyncio.Task[None]] = {}
+        """Clears that are held."""
+        self._on_ready: Callable[[], None] = lambda: None
 
     # --- Room
 
@@ -86,36 +89,48 @@ class FakeRoom:
     async def leave(self) -> None:
         self.has_left = True
         self.log.append("leave")
-        self._send_away(before=None)
+        self._messages.close()
+        for cleared, answering in self._answering.items():
+            answering.cancel()
+            cleared.set_result(self.handed)
+        self._answering.clear()
 
-    async def write_audio(self, epoch: int, chunk: Chunk) -> bool:
-        if epoch < self.epoch or self.has_left or self._is_lost:
+    def attend(self, on_ready: Callable[[], None]) -> None:
+        self._on_ready = on_ready
+        self._messages.attend(on_ready)
+
+    def ready_for(self, path: AudioPathName) -> bool:
+        if self.has_left or self._is_lost:
             return False
-        if len(self._in_device) >= FRAMES_AHEAD:
-            turn = asyncio.get_running_loop().create_future()
-            self._frame_line.append(turn)
-            if not await turn:
-                return False
+        if path is AudioPathName.TRACK:
+            return len(self._in_device) < FRAMES_AHEAD
+        return self.confirms or self._messages.ready
+
+    def write_audio(self, epoch: int, chunk: Chunk) -> None:
+        assert epoch >= self.epoch, "a stale frame"
+        assert self.ready_for(AudioPathName.TRACK)
         samples = len(chunk.pcm) // SAMPLE_BYTES
         self.frames.append(chunk)
         self.handed += samples
         self._in_device.append(samples)
         if len(self._in_device) == 1:
             self._consume_later(samples)
-        return True
 
-    async def send_message(
-        self, message: str, *, epoch: int | None = None, silence: int = 0
-    ) -> int:
-        if self.has_left or self._is_lost or (epoch is not None and epoch < self.epoch):
-            return 0
-        if self._unconfirmed >= MESSAGES_AHEAD:
-            turn = asyncio.get_running_loop().create_future()
-            self._line.append((turn, epoch))
-            if not await turn:
-                return 0
+    def send_audio(self, message: str, epoch: int, silence: int) -> int:  # as it is
+        assert epoch >= self.epoch, "stale audio"
+        assert self.ready_for(AudioPathName.ECHO)
         if not self.confirms:
-            self._unconfirmed += 1
+            self._messages.grab()
+        return self._send(message, epoch)
+
+    async def send_message(self, message: str) -> int:
+        if self.has_left or self._is_lost:
+            return 0
+        if self.confirms:
+            return self._send(message, None)
+        return await self._messages.use(lambda: self._send(message, None))
+
+    def _send(self, message: str, epoch: int | None) -> int:
         number = len(self.sent) + 1
         sent = Sent(number, json.loads(message), epoch)
         self.sent.append(sent)
@@ -124,15 +139,21 @@ class FakeRoom:
             self._soon(e.MessageFailed(number, definite=True, reason="dropped"))
         return number
 
-    async def clear_audio(self, epoch: int) -> int:
+    def clear_audio(self, epoch: int) -> asyncio.Future[int]:
         self.log.append(f"clear {epoch}")
         self.epoch = max(self.epoch, epoch)
-        self._send_away(before=epoch)
-        if self.clear_times_out:
-            raise TimeoutError
-        if self.holds_clear is not None:
-            await self.holds_clear.wait()
-        return self.handed
+        cleared: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        if self.holds_clear is None:
+            cleared.set_result(self.handed)
+        else:
+            answering = asyncio.create_task(self._answer(self.holds_clear, cleared))
+            self._answering[cleared] = answering
+        return cleared
+
+    async def _answer(self, hold: asyncio.Event, cleared: asyncio.Future[int]) -> None:
+        await hold.wait()
+        cleared.set_result(self.handed)
+        del self._answering[cleared]
 
     def watch(self, wants: Wants) -> None:
         self.watched.append(wants)
@@ -150,10 +171,8 @@ class FakeRoom:
 
     def confirm(self, count: int = 1) -> None:
         """Confirm the oldest unconfirmed messages."""
-        self._unconfirmed -= count
         for _ in range(count):
-            if self._line:
-                self._line.popleft()[0].set_result(True)
+            self._messages.give()
 
     def say(self, event_type: str, **fields: Any) -> None:
         """Let Tavus say something to the room."""
@@ -171,7 +190,7 @@ class FakeRoom:
     def loses(self, *unanswered: int, consumed: int = 0) -> None:
         """Be lost, with these messages unanswered and so many track samples played."""
         self._is_lost = True
-        self._send_away(before=None)
+        self._messages.close()
         error = errors.RoomFailed("the room is lost")
         self.report(e.RoomLost(error, unanswered, consumed))
 
@@ -188,20 +207,6 @@ class FakeRoom:
         if not self.has_left:
             self.report(fact)
 
-    def _send_away(self, before: int | None) -> None:
-        """Abandon waiting audio of an older epoch, or everything."""
-        kept: deque[tuple[asyncio.Future[bool], int | None]] = deque()
-        for turn, epoch in self._line:
-            if before is not None and (epoch is None or epoch >= before):
-                kept.append((turn, epoch))
-            elif not turn.done():
-                turn.set_result(False)
-        self._line = kept
-        while self._frame_line:
-            turn = self._frame_line.popleft()
-            if not turn.done():
-                turn.set_result(False)
-
     def _consume_later(self, samples: int) -> None:
         self.clock.call_at(self.clock.now() + samples_to_ns(samples), self._consume)
 
@@ -209,9 +214,5 @@ class FakeRoom:
         samples = self._in_device.popleft()
         if self._in_device:
             self._consume_later(self._in_device[0])
-        while self._frame_line:
-            turn = self._frame_line.popleft()
-            if not turn.done():  # else whoever waited was cancelled
-                turn.set_result(True)
-                break
         self._report(e.AudioConsumed(samples, self.clock.now()))
+        self._on_ready()
