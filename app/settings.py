@@ -83,6 +83,9 @@ class Settings(SandboxSettings):
     """Whether the track sends silence between utterances (Daily only)."""
     resample_quality: Literal["QQ", "LQ", "MQ", "HQ", "VHQ"] = "HQ"
     """soxr's names. HQ looks ahead up to 37 ms, VHQ up to 76 ms."""
+    low_delay: bool = False
+    """Whether audio on ``echo`` waits for no more than 10 ms of it, in place of 40: in short
+    packets twice as many messages."""
     buffer_ms: int = Field(120_000, ge=1000, le=3_600_000)
     high_ms: int = Field(30_000, ge=100)
     low_ms: int = Field(15_000, ge=0)

@@ -16,6 +16,11 @@ from bench.stage import Subject, staged
 
 QUALITIES = ("QQ", "LQ", "MQ", "HQ", "VHQ")
 
+LOW_DELAY = "LQ, `BRIDGE_LOW_DELAY`"
+
+WAYS = (*((quality, quality) for quality in QUALITIES), ("LQ", LOW_DELAY))
+"""Quality, and what that is called here."""
+
 RATE = 16_000
 TONES = (200, 1000, 3000, 5000, 6000, 7000)
 """Hertz; speech at 16 kHz ends at 8000."""
@@ -29,14 +34,16 @@ worst of {} Hz."""
 
 def run(subject: Subject, effort: Effort, figures: Figures, folder: Path) -> None:
     """Let the service speak with each quality."""
-    for quality in QUALITIES:
-        changed = subject.but(settings={"resample_quality": quality})
-        with staged(changed, folder / f"quality-{quality}") as stage:
+    for quality, way in WAYS:
+        settings = {"resample_quality": quality, "low_delay": way != quality}
+        with staged(
+            subject.but(settings=settings), folder / f"quality-{way[:3]}-{len(way)}"
+        ) as stage:
             stage.open(LEARNERS)
             run = stage.stream(LEARNERS, effort.packets)
             delays = measure(run.rows, run.sent, learn(run.rows, run.sent), effort.warm_up)
-            figures.add(f"mean {quality}", subject, delays.mean_ms)
-            figures.add(f"first {quality}", subject, delays.first_ms)
+            figures.add(f"mean {way}", subject, delays.mean_ms)
+            figures.add(f"first {way}", subject, delays.first_ms)
 
 
 def loss(quality: str, hertz: int) -> tuple[float, float]:
@@ -45,7 +52,7 @@ def loss(quality: str, hertz: int) -> tuple[float, float]:
     Returns its level, and that of everything that is not the tone (images above all), both in dB
     of what went in.
     """
-    tone = np.sin(2 * np.pi * hertz * np.arange(RATE * SECONDS) / RATE) / 2
+    tone = np.sin(2 * np.pi * hertz * np.arange(RATE * SECONDS) / RATE) / 2  # far from clipping
     resampler = Resampler(RATE, quality)
     pieces = [resampler.push(tone.astype(np.float32)), resampler.flush()]
     whole = np.concatenate(pieces).astype(np.float64)
@@ -68,13 +75,13 @@ def _db(ratio: float) -> float:
 def sections(figures: Figures, subject: Subject) -> list[str]:
     """Write what came of it."""
     rows = []
-    for quality in QUALITIES:
+    for quality, name in WAYS:
         losses = {hertz: loss(quality, hertz) for hertz in TONES}
         rows.append(
             [
-                quality,
-                figures.cell(f"first {quality}", subject),
-                figures.cell(f"mean {quality}", subject),
+                name,
+                figures.cell(f"first {name}", subject),
+                figures.cell(f"mean {name}", subject),
                 *(f"{losses[hertz][0]:.1f}" for hertz in (3000, 5000, 7000)),
                 number(max(rest for _, rest in losses.values())),
             ]

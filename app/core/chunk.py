@@ -18,20 +18,28 @@ class Framing:
     """Length of the utterance's first chunk."""
     rest: int
     """Length of every later one."""
-    pad: bool
+    pad: bool = False
     """Whether the last chunk is filled up with silence, or may be shorter."""
+    waits: bool = True
+    """Whether a later chunk waits until it is full, or for no more than ``first`` samples."""
 
 
-ECHO = Framing(first=240, rest=960, pad=False)
+ECHO = Framing(first=240, rest=960)
 """App messages: 10 ms first, so that speech starts early, then 40 ms (2560 characters of base64,
 which leaves room for the envelope in the 4096 bytes Daily allows)."""
+
+ECHO_AT_ONCE = Framing(first=240, rest=960, waits=False)
+"""The same for the least delay. Where it is cut depends on how the input was; no sample does."""
 
 TRACK = Framing(first=480, rest=480, pad=True)
 """Whole 20 ms frames, because an audio device takes no other."""
 
 
 class Chunker:
-    """Chunks of one utterance at a time; where the input was cut makes no difference."""
+    """Chunks of one utterance at a time; where the input was cut makes no difference.
+
+    Unless a chunk does not wait: then it makes one to their lengths.
+    """
 
     def __init__(self, framing: Framing) -> None:
         """Make an empty one."""
@@ -40,7 +48,7 @@ class Chunker:
         self._held = bytearray()
 
     def push(self, samples: NDArray[np.int16]) -> list[Chunk]:
-        """Take contiguous little-endian samples; returns the chunks that are now full."""
+        """Take contiguous little-endian samples; returns the chunks that wait for no more."""
         held = self._held
         held += samples.data
         chunks: list[Chunk] = []
@@ -50,6 +58,10 @@ class Chunker:
                 chunks.append(Chunk(bytes(view[start:end]), self._size))
             self._size = self._framing.rest
             start = end
+        left = (len(held) - start) // SAMPLE_BYTES
+        if not self._framing.waits and left >= self._framing.first:
+            chunks.append(Chunk(bytes(held[start:]), left))
+            start = len(held)
         del held[:start]
         return chunks
 

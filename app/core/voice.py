@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from app.core import wire_out as out
 from app.core.audio_path import AudioPath
-from app.core.chunk import ECHO, TRACK
+from app.core.chunk import ECHO, ECHO_AT_ONCE, TRACK
 from app.core.intake import Bounds, Intake
 from app.core.pcm import earliest, ms_to_samples, samples_to_ms
 from app.core.playback import Delivery, Playback
@@ -34,6 +34,8 @@ class VoiceOptions:
     lead_ms: int = 1500
     overlap: bool = False
     quality: str = "HQ"
+    low_delay: bool = False
+    """On ``echo``, hand over what there is, in place of whole 40 ms."""
     queued_utterances: int = 64
     stall_ns: int = 10_000_000_000
     """How long a replica may show no life."""
@@ -56,7 +58,8 @@ class Voice:
         echo = options.audio_path is AudioPathName.ECHO
         self._told: list[out.ServerMessage] = []
         self._utterances = Utterances(options.queued_utterances)
-        self._path = AudioPath(ECHO if echo else TRACK, options.quality)
+        framing = (ECHO_AT_ONCE if options.low_delay else ECHO) if echo else TRACK
+        self._path = AudioPath(framing, options.quality)
         self.playout = Playout(ms_to_samples(options.lead_ms) if echo else None)
         self._speech = Speech(overlap=options.overlap or not echo, joined=not echo)
         self.intake = Intake(self._utterances, self._path, self.playout, self._told, options.bounds)
@@ -89,7 +92,7 @@ class Voice:
         utterance = delivery.utterance
         if utterance is None or not utterance.open or self._told or self.intake.flow_paused:
             return False
-        if self._utterances.cut or self._utterances.line[0] is not utterance:
+        if self._utterances.line[0] is not utterance:
             return False
         if utterance.started_at is None and utterance.sent < 2 * PREBUFFER:
             return False

@@ -256,6 +256,7 @@ def voice_options(spec: SessionSpec, settings: Settings) -> VoiceOptions:
         lead_ms=spec.lead_ms,
         overlap=settings.echo_overlap == "send",
         quality=settings.resample_quality,
+        low_delay=settings.low_delay,
         queued_utterances=settings.queued_utterances,
         stall_ns=int(settings.replica_stall_s * NS_PER_S),
         bounds=Bounds(

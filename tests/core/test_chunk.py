@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.core.chunk import ECHO, TRACK, Chunker, Framing
+from app.core.chunk import ECHO, ECHO_AT_ONCE, TRACK, Chunker, Framing
 from app.core.pcm import Chunk
 
 
@@ -26,6 +26,17 @@ def test_echo_starts_early() -> None:
         Chunk(ramp(240, 1200), 960),
         Chunk(ramp(1200, 2160), 960),
     ] == chunks
+
+
+def test_what_need_not_wait_goes_at_once() -> None:
+    """From the length of a first chunk on, and cut at 40 ms; less than that waits."""
+    chunker = Chunker(ECHO_AT_ONCE)
+    lengths = [
+        [chunk.samples for chunk in push(chunker, 0, samples)] for samples in (239, 480, 2000, 239)
+    ]
+
+    assert [[], [240, 479], [960, 960], [80 + 239]] == lengths
+    assert [] == chunker.flush()
 
 
 def test_echo_ends_without_padding() -> None:

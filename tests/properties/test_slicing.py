@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.audio_path import AudioPath
-from app.core.chunk import ECHO, TRACK, Framing
+from app.core.chunk import ECHO, ECHO_AT_ONCE, TRACK, Framing
 from app.core.pcm import AudioFormat, Chunk, Encoding
 from app.errors import FormatMismatch
 from tests.support.audio import TAGS, chunk, fmt_body, noise, riff, wav
@@ -117,6 +117,22 @@ def test_any_slicing_gives_the_same_chunks(
     fmt, declared, data = utterance
 
     assert hear(framing, fmt, declared, data, []) == hear(framing, fmt, declared, data, at)
+
+
+@given(utterances(), cuts)
+def test_what_does_not_wait_is_the_same_speech(
+    utterance: tuple[AudioFormat, bool, bytes], at: list[int]
+) -> None:
+    """With the least delay chunks depend on the slicing; what is heard does not."""
+    fmt, declared, data = utterance
+    waiting = hear(ECHO, fmt, declared, data, at)
+    at_once = hear(ECHO_AT_ONCE, fmt, declared, data, at)
+
+    assert (waiting is None) == (at_once is None)
+    if waiting is not None and at_once is not None:
+        assert b"".join(c.pcm for c in waiting[0]) == b"".join(c.pcm for c in at_once[0])
+        assert waiting[1:] == at_once[1:]
+        assert all(c.samples >= 240 for c in at_once[0][:-1])
 
 
 @given(formats(ALL), st.booleans(), junk, cuts)
