@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
@@ -26,28 +26,25 @@ MEDIA_TYPE = "application/problem+json"
 class FieldProblem(BaseModel):
     """What is wrong with one field."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-    field: str
-    """Path in the body with dots, or the name of the header or query parameter."""
+    field: str = Field(
+        description="Path in the body with dots, or the name of the header or query parameter."
+    )
     message: str
 
 
 class Problem(BaseModel):
     """An error of this service. Decide by `code`; the other texts are for people."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
     type: str
     title: str
     status: int
     detail: str
-    code: str
-    """Stable. The WebSocket stream uses the same codes."""
-    retryable: bool
-    """Whether the same call can succeed later."""
-    retry_after_ms: int | None = None
-    """When, if that is known; the header `Retry-After` has it in whole seconds."""
+    code: str = Field(description="Stable. The WebSocket stream uses the same codes.")
+    retryable: bool = Field(description="Whether the same call can succeed later.")
+    retry_after_ms: int | None = Field(
+        None,
+        description="When, if that is known; the header `Retry-After` has it in whole seconds.",
+    )
     errors: list[FieldProblem] | None = None
 
 

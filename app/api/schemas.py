@@ -1,6 +1,7 @@
 """Bodies of requests and answers, as section "HTTP" of the README lists them.
 
-Unknown fields are ignored: a client may be newer than the service.
+Unknown fields are ignored: a client may be newer than the service. Fields are described in
+``Field``: Pydantic reads docstrings out of the source, which takes 34 ms of every start.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ Metadata = Annotated[
 class RequestBody(BaseModel):
     """A JSON object from a client, of exactly the types it should have."""
 
-    model_config = ConfigDict(strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(strict=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -85,33 +86,56 @@ class SessionCreate(RequestBody):
     )
 
     replica_id: TavusId | None = None
-    face_id: TavusId | None = None
-    """The newer name of `replica_id`; give one. Tavus is told the name you use."""
+    face_id: TavusId | None = Field(
+        None,
+        description="The newer name of `replica_id`; give one. Tavus is told the name you use.",
+    )
     persona_id: TavusId | None = None
-    pal_id: TavusId | None = None
-    """The newer name of `persona_id`; give one."""
-    conversation_name: Annotated[str, StringConstraints(max_length=256)] | None = None
-    """Shown in Tavus's lists, followed by a tag of the service."""
-    audio_path: Literal["echo", "track"] | None = None
-    """`echo`: app messages. `track`: an audio track, which needs a persona that hears it."""
-    lead_ms: int | None = Field(None, ge=0, le=10_000)
-    """How far ahead of real time audio is handed over; on `track` always 40."""
-    ready_timeout_s: float | None = Field(None, gt=0, le=3600)
-    """How long to wait for the replica."""
-    idle_timeout_s: float | None = Field(None, gt=0, le=86_400)
-    """The session ends after this long without any activity."""
-    max_duration_s: float | None = Field(None, gt=0, le=86_400)
-    """The session ends after this long; without `renew` at Tavus's limit if that comes before."""
-    renew: bool = False
-    """Go on in another conversation when Tavus ends one at its limit (an hour, or less with
-    `conversation.properties.max_call_duration`), until `max_duration_s`."""
-    interrupt_on_user_speech: bool = False
-    """Interrupt, with `reason` `user_speech`, when a person in the room speaks while the avatar
-    does; once, until they have paused."""
-    metadata: Metadata = Field(default_factory=dict)
-    """At most 16 strings that come back with the session."""
-    conversation: dict[str, Any] = Field(default_factory=dict)
-    """Merged into the request to Tavus; fields that the service needs itself win."""
+    pal_id: TavusId | None = Field(None, description="The newer name of `persona_id`; give one.")
+    conversation_name: Annotated[str, StringConstraints(max_length=256)] | None = Field(
+        None, description="Shown in Tavus's lists, followed by a tag of the service."
+    )
+    audio_path: Literal["echo", "track"] | None = Field(
+        None,
+        description="`echo`: app messages. `track`: an audio track, which needs a persona that "
+        "hears it.",
+    )
+    lead_ms: int | None = Field(
+        None,
+        ge=0,
+        le=10_000,
+        description="How far ahead of real time audio is handed over; on `track` always 40.",
+    )
+    ready_timeout_s: float | None = Field(
+        None, gt=0, le=3600, description="How long to wait for the replica."
+    )
+    idle_timeout_s: float | None = Field(
+        None, gt=0, le=86_400, description="The session ends after this long without any activity."
+    )
+    max_duration_s: float | None = Field(
+        None,
+        gt=0,
+        le=86_400,
+        description="The session ends after this long; without `renew` at Tavus's limit if that "
+        "comes before.",
+    )
+    renew: bool = Field(
+        False,
+        description="Go on in another conversation when Tavus ends one at its limit (an hour, or "
+        "less with `conversation.properties.max_call_duration`), until `max_duration_s`.",
+    )
+    interrupt_on_user_speech: bool = Field(
+        False,
+        description="Interrupt, with `reason` `user_speech`, when a person in the room speaks "
+        "while the avatar does; once, until they have paused.",
+    )
+    metadata: Metadata = Field(
+        default_factory=dict, description="At most 16 strings that come back with the session."
+    )
+    conversation: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Merged into the request to Tavus; fields that the service needs itself win.",
+    )
 
     @field_validator("face_id", "pal_id")
     @classmethod
@@ -185,17 +209,15 @@ def _named_id(
 class AnswerBody(BaseModel):
     """A JSON object for a client."""
 
-    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(from_attributes=True)
 
 
 class Audio(AnswerBody):
     """How audio reaches the replica."""
 
     path: Literal["echo", "track"]
-    sample_rate: int
-    """Of what the room gets, Hertz; input may have any rate."""
-    lead_ms: int
-    """How far ahead of real time audio is handed over."""
+    sample_rate: int = Field(description="Of what the room gets, Hertz; input may have any rate.")
+    lead_ms: int = Field(description="How far ahead of real time audio is handed over.")
 
 
 class SessionError(AnswerBody):
@@ -208,12 +230,11 @@ class SessionError(AnswerBody):
 class SessionTokens(AnswerBody):
     """One session token for each role, good for as long as the session may last."""
 
-    produce: str
-    """Sends audio; may do all that the others may."""
-    control: str
-    """Interrupts, pauses and sends messages; may do all that `observe` may."""
-    observe: str
-    """Receives, and looks at the session."""
+    produce: str = Field(description="Sends audio; may do all that the others may.")
+    control: str = Field(
+        description="Interrupts, pauses and sends messages; may do all that `observe` may."
+    )
+    observe: str = Field(description="Receives, and looks at the session.")
 
 
 class Session(AnswerBody):
@@ -248,25 +269,23 @@ class Session(AnswerBody):
     status: Literal["starting", "ready", "ended", "failed"]
     room: Literal["daily", "sandbox"]
     conversation_id: str | None
-    conversation_url: str | None
-    """Where people join; another one after each renewal (`renew`)."""
-    meeting_token: str | None = None
-    """Opens a private room (`require_auth`); for API keys only."""
-    stream_url: str
-    """Where to send audio: a WebSocket. Holds no secret."""
-    tokens: SessionTokens | None = None
-    """In the answer to a create only."""
+    conversation_url: str | None = Field(
+        description="Where people join; another one after each renewal (`renew`)."
+    )
+    meeting_token: str | None = Field(
+        None, description="Opens a private room (`require_auth`); for API keys only."
+    )
+    stream_url: str = Field(description="Where to send audio: a WebSocket. Holds no secret.")
+    tokens: SessionTokens | None = Field(None, description="In the answer to a create only.")
     audio: Audio
-    metadata: dict[str, str]
-    """As given."""
+    metadata: dict[str, str] = Field(description="As given.")
     created_at: datetime
-    ready_at: datetime | None = None
-    """When the replica was in the room."""
-    expires_at: datetime
-    """When the session ends at the latest."""
+    ready_at: datetime | None = Field(None, description="When the replica was in the room.")
+    expires_at: datetime = Field(description="When the session ends at the latest.")
     ended_at: datetime | None = None
-    end_reason: str | None = None
-    """The `reason` of the stream's `session.ended`."""
+    end_reason: str | None = Field(
+        None, description="The `reason` of the stream's `session.ended`."
+    )
     error: SessionError | None = None
 
     @classmethod
@@ -305,8 +324,9 @@ class SessionPage(AnswerBody):
     """Sessions, newest first."""
 
     data: list[Session]
-    next_cursor: str | None
-    """Give it as `cursor` for the next page; null on the last."""
+    next_cursor: str | None = Field(
+        description="Give it as `cursor` for the next page; null on the last."
+    )
 
 
 # --- tokens -----------------------------------------------------------------------------------
@@ -317,11 +337,15 @@ class TokenCreate(RequestBody):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"role": "observe", "ttl_s": 600}]})
 
-    role: Annotated[Role, Field(strict=False)]
-    """`observe`: look and receive. `control`: also interrupt, pause and send messages. `produce`:
-    also send audio."""
-    ttl_s: int = Field(3600, ge=1, le=86_400)
-    """How long it is good."""
+    role: Annotated[
+        Role,
+        Field(
+            strict=False,
+            description="`observe`: look and receive. `control`: also interrupt, pause and send "
+            "messages. `produce`: also send audio.",
+        ),
+    ]
+    ttl_s: int = Field(3600, ge=1, le=86_400, description="How long it is good.")
 
 
 class SessionToken(AnswerBody):
@@ -354,12 +378,15 @@ class InterruptRequest(RequestBody):
         json_schema_extra={"examples": [{}, {"id": "int-1", "reason": "the user speaks"}]}
     )
 
-    id: Annotated[str, StringConstraints(max_length=128)] | None = None
-    """Comes back in `interrupt.accepted`."""
-    utterance_id: Annotated[str, StringConstraints(pattern=UTTERANCE_ID)] | None = None
-    """A guard: nothing happens unless this one is playing, open or queued."""
-    reason: Annotated[str, StringConstraints(max_length=256)] | None = None
-    """For people; comes back in `interrupt.accepted`."""
+    id: Annotated[str, StringConstraints(max_length=128)] | None = Field(
+        None, description="Comes back in `interrupt.accepted`."
+    )
+    utterance_id: Annotated[str, StringConstraints(pattern=UTTERANCE_ID)] | None = Field(
+        None, description="A guard: nothing happens unless this one is playing, open or queued."
+    )
+    reason: Annotated[str, StringConstraints(max_length=256)] | None = Field(
+        None, description="For people; comes back in `interrupt.accepted`."
+    )
 
 
 class CutUtterance(AnswerBody):
@@ -400,16 +427,15 @@ class InterruptResult(AnswerBody):
     )
 
     id: str | None = None
-    interrupted: bool
-    """False when there was nothing to cut, or when the guard stopped it."""
-    epoch: int
-    """The session's epoch from here on."""
-    utterance_id: str | None = None
-    """The one that was playing."""
-    reason: str | None = None
-    """As given."""
-    dropped_ms: int
-    """Received and never handed to the room, of all utterances together."""
+    interrupted: bool = Field(
+        description="False when there was nothing to cut, or when the guard stopped it."
+    )
+    epoch: int = Field(description="The session's epoch from here on.")
+    utterance_id: str | None = Field(None, description="The one that was playing.")
+    reason: str | None = Field(None, description="As given.")
+    dropped_ms: int = Field(
+        description="Received and never handed to the room, of all utterances together."
+    )
     utterances: list[CutUtterance]
 
 
@@ -448,10 +474,10 @@ class ConsoleDefaults(AnswerBody):
     room: Literal["daily", "sandbox"]
     audio_path: Literal["echo", "track"]
     face: DefaultId | None
-    pal: DefaultId | None
-    """Both null: none is configured, a request must give one."""
-    needs_key: bool
-    """Whether calls need an API key."""
+    pal: DefaultId | None = Field(
+        description="Both null: none is configured, a request must give one."
+    )
+    needs_key: bool = Field(description="Whether calls need an API key.")
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
