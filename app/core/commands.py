@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from app.core.events import Participant, Stall
 from app.errors import BridgeError
@@ -24,130 +25,109 @@ class Timer(StrEnum):
     """Until the next conversation must be ready."""
 
 
-@dataclass(frozen=True, slots=True)
-class CreateConversation:
+class CreateConversation(Struct, frozen=True):
     """Ask Tavus for a conversation; answers with a fact."""
 
 
-@dataclass(frozen=True, slots=True)
-class JoinRoom:
+class JoinRoom(Struct, frozen=True):
     """Enter the conversation's room, the first time or again; answers with a fact."""
 
     after_ms: int = 0
     """Wait so long: it was lost several times, and what is broken may need a moment."""
 
 
-@dataclass(frozen=True, slots=True)
-class StartTimer:
+class StartTimer(Struct, frozen=True):
     """(Re)start a timer with the duration its name stands for."""
 
     timer: Timer
 
 
-@dataclass(frozen=True, slots=True)
-class StopTimer:
+class StopTimer(Struct, frozen=True):
     """Stop a timer; nothing happens when it is not running."""
 
     timer: Timer
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseAudio:
+class ReleaseAudio(Struct, frozen=True):
     """The replica listens: hand over what waits."""
 
 
-@dataclass(frozen=True, slots=True)
-class HoldAudio:
+class HoldAudio(Struct, frozen=True):
     """The replica does not listen: keep what waits."""
 
     gone: bool
     """It has left, and what it held is lost; else it plays on what it has."""
 
 
-@dataclass(frozen=True, slots=True)
-class TellState:
+class TellState(Struct, frozen=True):
     """Tell every connection the new public status."""
 
 
-@dataclass(frozen=True, slots=True)
-class TellReplica:
+class TellReplica(Struct, frozen=True):
     """Tell every connection that the replica came or left."""
 
     joined: bool
 
 
-@dataclass(frozen=True, slots=True)
-class TellStall:
+class TellStall(Struct, frozen=True):
     """Tell every connection that the replica shows no life."""
 
     stall: Stall
 
 
-@dataclass(frozen=True, slots=True)
-class TellParticipant:
+class TellParticipant(Struct, frozen=True):
     """Tell every connection that a person came or left."""
 
     participant: Participant
     joined: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(Struct, frozen=True):
     """Cut the audio, account for every utterance and mark, tell the end, close the streams."""
 
 
-@dataclass(frozen=True, slots=True)
-class LeaveRoom:
+class LeaveRoom(Struct, frozen=True):
     """Leave the room."""
 
 
-@dataclass(frozen=True, slots=True)
-class EndConversation:
+class EndConversation(Struct, frozen=True):
     """End the conversation at Tavus, again and again until it confirms; answers with a fact."""
 
 
 # --- the next conversation --------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class CreateNext:
+class CreateNext(Struct, frozen=True):
     """Ask Tavus for the next conversation; answers with a fact, whatever else happens."""
 
 
-@dataclass(frozen=True, slots=True)
-class JoinNext:
+class JoinNext(Struct, frozen=True):
     """Enter the next conversation's room and look for its replica; answers with a fact."""
 
 
-@dataclass(frozen=True, slots=True)
-class PrepareMove:
+class PrepareMove(Struct, frozen=True):
     """Tell where it will go on; then let the voice come to rest, which answers with a fact."""
 
 
-@dataclass(frozen=True, slots=True)
-class MoveOver:
+class MoveOver(Struct, frozen=True):
     """Speak in the next conversation from now on; leave the one before and have it ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class DropConversation:
+class DropConversation(Struct, frozen=True):
     """Leave the conversation that is of no use and have it ended: there is none until the next."""
 
 
-@dataclass(frozen=True, slots=True)
-class DropNext:
+class DropNext(Struct, frozen=True):
     """Leave the next conversation and have it ended: it will not do, or is not wanted any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class RenewLater:
+class RenewLater(Struct, frozen=True):
     """(Re)start the timer ``RENEWAL`` with another duration: it is tried again."""
 
     after_s: int
 
 
-@dataclass(frozen=True, slots=True)
-class TellError:
+class TellError(Struct, frozen=True):
     """Tell every connection what went wrong; the session goes on."""
 
     error: BridgeError

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from msgspec import Struct
+
 from app.errors import BridgeError
 
 
-@dataclass(frozen=True, slots=True)
-class Participant:
+class Participant(Struct, frozen=True):
     """Somebody in the room: the replica or a person."""
 
     participant_id: str
@@ -38,13 +39,11 @@ class Participant:
 # --- our own and our clients' wishes ----------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class StartRequested:
+class StartRequested(Struct, frozen=True):
     """The session was accepted and may begin to cost money."""
 
 
-@dataclass(frozen=True, slots=True)
-class StopRequested:
+class StopRequested(Struct, frozen=True):
     """Somebody wants the session to end: a client, or we ourselves."""
 
     reason: str
@@ -55,7 +54,7 @@ class StopRequested:
 # --- Tavus ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)  # where a field can be left out of what is logged
 class ConversationCreated:
     """Tavus has made the conversation: from now on it costs money."""
 
@@ -68,77 +67,65 @@ class ConversationCreated:
     """The replica's in the room; empty: not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConversationRefused:
+class ConversationRefused(Struct, frozen=True):
     """Tavus made no conversation, or we do not know of one."""
 
     error: BridgeError
 
 
-@dataclass(frozen=True, slots=True)
-class ConversationEnded:
+class ConversationEnded(Struct, frozen=True):
     """Tavus confirmed that the conversation is over, or that it knows it no longer."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConversationShutDown:
+class ConversationShutDown(Struct, frozen=True):
     """Tavus ended the conversation by itself (``system.shutdown``, or the room was closed)."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ConversationExpired:
+class ConversationExpired(Struct, frozen=True):
     """Tavus ended the conversation at its limit, and the session wants to go on in another."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReplacementWanted:
+class ReplacementWanted(Struct, frozen=True):
     """The conversation is of no use any more, its replica being dead: another one, now."""
 
 
 # --- the next conversation, made ready beside the one that speaks -----------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class RenewalDue:
+class RenewalDue(Struct, frozen=True):
     """It is time to ask Tavus for the next conversation, for the first time or again."""
 
 
-@dataclass(frozen=True, slots=True)
-class NextCreated:
+class NextCreated(Struct, frozen=True):
     """Tavus has made the next conversation: from now on both cost money."""
 
 
-@dataclass(frozen=True, slots=True)
-class NextRefused:
+class NextRefused(Struct, frozen=True):
     """Tavus made no next conversation, or we do not know of one."""
 
     error: BridgeError
 
 
-@dataclass(frozen=True, slots=True)
-class NextReady:
+class NextReady(Struct, frozen=True):
     """We are in the next conversation's room, and its replica is, too."""
 
 
-@dataclass(frozen=True, slots=True)
-class NextFailed:
+class NextFailed(Struct, frozen=True):
     """The next conversation will not do after all."""
 
     error: BridgeError
 
 
-@dataclass(frozen=True, slots=True)
-class VoiceRested:
+class VoiceRested(Struct, frozen=True):
     """The replica has said all that it was handed: nothing is cut in two by moving over now."""
 
 
 # --- the room ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class RoomJoined:
+class RoomJoined(Struct, frozen=True):
     """We are in the room."""
 
     participants: tuple[Participant, ...] = ()
@@ -147,15 +134,13 @@ class RoomJoined:
     """Ours, where a room may go on showing us after we are gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class RoomFailed:
+class RoomFailed(Struct, frozen=True):
     """The room could not be joined, or we were thrown out of it."""
 
     error: BridgeError
 
 
-@dataclass(frozen=True, slots=True)
-class RoomLost:
+class RoomLost(Struct, frozen=True):
     """Our place in the room is gone, but the conversation may go on: it can be joined again."""
 
     error: BridgeError
@@ -166,13 +151,11 @@ class RoomLost:
     """Track samples that the device played since joining."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicaJoined:
+class ReplicaJoined(Struct, frozen=True):
     """The replica is there: by participant, or by ``system.replica_joined`` or ``_present``."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicaLeft:
+class ReplicaLeft(Struct, frozen=True):
     """The replica left the room."""
 
 
@@ -183,29 +166,25 @@ class Stall(StrEnum):
     PICTURE = "picture"
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicaStalled:
+class ReplicaStalled(Struct, frozen=True):
     """The replica is there but does not speak what it was sent, or sends no picture."""
 
     stall: Stall
 
 
-@dataclass(frozen=True, slots=True)
-class ParticipantJoined:
+class ParticipantJoined(Struct, frozen=True):
     """Somebody came into the room."""
 
     participant: Participant
 
 
-@dataclass(frozen=True, slots=True)
-class ParticipantLeft:
+class ParticipantLeft(Struct, frozen=True):
     """Somebody left the room."""
 
     participant: Participant
 
 
-@dataclass(frozen=True, slots=True)
-class AppMessageReceived:
+class AppMessageReceived(Struct, frozen=True):
     """A message of the room, from Tavus or from another participant."""
 
     message: dict[str, Any] | str
@@ -213,8 +192,7 @@ class AppMessageReceived:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class AudioConsumed:
+class AudioConsumed(Struct, frozen=True):
     """The audio device has consumed track audio."""
 
     samples: int
@@ -222,8 +200,7 @@ class AudioConsumed:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class MessageFailed:
+class MessageFailed(Struct, frozen=True):
     """An app message was not delivered."""
 
     message_id: int
@@ -234,36 +211,30 @@ class MessageFailed:
     """It said no because of the size."""
 
 
-@dataclass(frozen=True, slots=True)
-class LinkInterrupted:
+class LinkInterrupted(Struct, frozen=True):
     """The room's signalling is interrupted; messages sent now would be lost."""
 
 
-@dataclass(frozen=True, slots=True)
-class LinkRestored:
+class LinkRestored(Struct, frozen=True):
     """The room's signalling works again."""
 
 
 # --- timers -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ReadyTimedOut:
+class ReadyTimedOut(Struct, frozen=True):
     """``ready_timeout_s`` went by without a replica."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicaLostTimedOut:
+class ReplicaLostTimedOut(Struct, frozen=True):
     """``replica_lost_timeout_s`` went by without the replica coming back."""
 
 
-@dataclass(frozen=True, slots=True)
-class IdleTimedOut:
+class IdleTimedOut(Struct, frozen=True):
     """``idle_timeout_s`` went by without activity."""
 
 
-@dataclass(frozen=True, slots=True)
-class LifetimeReached:
+class LifetimeReached(Struct, frozen=True):
     """``max_duration_s`` went by."""
 
 

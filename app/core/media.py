@@ -10,8 +10,9 @@ when a piece's first sample sounds.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class PictureCodec(StrEnum):
@@ -25,8 +26,7 @@ class PictureCodec(StrEnum):
     """Three bytes a pixel, row by row without padding, 0 to 255."""
 
 
-@dataclass(frozen=True, slots=True)
-class PictureChoice:
+class PictureChoice(Struct, frozen=True):
     """The pictures that a viewer wants. Equal choices are encoded once."""
 
     codec: PictureCodec
@@ -36,8 +36,7 @@ class PictureChoice:
     """Pixels; wider pictures are made smaller, in proportion."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choices:
+class Choices(Struct, frozen=True):
     """All that one viewer wants."""
 
     video: PictureChoice | None = None
@@ -47,8 +46,7 @@ class Choices:
     """The sound of the people in the room, at so many Hertz."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wants:
+class Wants(Struct, frozen=True):
     """All that the viewers of one session want of its room."""
 
     pictures: frozenset[PictureChoice] = frozenset()
@@ -72,8 +70,7 @@ class Wants:
         return bool(self.pictures) or self.sound or self.people
 
 
-@dataclass(frozen=True, slots=True)
-class RawPicture:
+class RawPicture(Struct, frozen=True):
     """A picture as it comes from the room."""
 
     width: int
@@ -83,8 +80,7 @@ class RawPicture:
     captured_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(Struct, frozen=True):
     """An encoded picture, for all who made this choice."""
 
     choice: PictureChoice
@@ -96,8 +92,7 @@ class Picture:
     """How many pictures of this choice were due just before it and were not encoded in time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sound:
+class Sound(Struct, frozen=True):
     """A piece of sound, mono s16le, usually 20 ms."""
 
     pcm: bytes

@@ -10,12 +10,12 @@ libraries, 3.1 to 3.8 ms with Pillow. Made half as wide first, which stretches t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import numpy as np
 import simplejpeg
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from app.core.media import Picture, PictureChoice, PictureCodec, RawPicture

@@ -10,9 +10,10 @@ import json
 import math
 import re
 from binascii import b2a_base64
-from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from app.core.events import ConversationCreated
 from app.core.limits import call_s, whole_s
@@ -117,8 +118,7 @@ def parse_conversation(body: object) -> ConversationCreated:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ConversationRow:
+class ConversationRow(Struct, frozen=True):
     """A conversation as a list shows it."""
 
     conversation_id: str
@@ -129,8 +129,7 @@ class ConversationRow:
     pal_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ConversationPage:
+class ConversationPage(Struct, frozen=True):
     """One page of ``GET /v2/conversations``."""
 
     rows: tuple[ConversationRow, ...]
@@ -274,8 +273,7 @@ def interaction_message(conversation_id: str, event_type: str, properties: dict[
 # --- app messages and callbacks, in -----------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicaStarted:
+class ReplicaStarted(Struct, frozen=True):
     """The replica can be heard."""
 
     form: str
@@ -284,8 +282,7 @@ class ReplicaStarted:
     """Ours, one that Tavus made, or none."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicaStopped:
+class ReplicaStopped(Struct, frozen=True):
     """The replica cannot be heard any more."""
 
     form: str
@@ -295,13 +292,11 @@ class ReplicaStopped:
     interrupted: bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicaPresent:
+class ReplicaPresent(Struct, frozen=True):
     """The replica is in the room: it joined, or this is its heartbeat."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShutDown:
+class ShutDown(Struct, frozen=True):
     """Tavus ended the conversation."""
 
     reason: str

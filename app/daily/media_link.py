@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from app.core.media import Media, Picture, PictureChoice, Sound
 from app.core.room_link import Heard, LinkBroken, OfMedia, Shown, encode

@@ -13,8 +13,9 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from app.core.media import Picture, PictureChoice, RawPicture
 from app.core.pace import Pace

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from app.core import wire_out as out
 from app.core.frame_header import PICTURE_CODECS, S16LE, UNKNOWN_OFFSET, FrameKind, size

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from app.core.frame_header import SKIPPED, UNKNOWN_OFFSET, FrameHeader, FrameKind, size
 from app.core.frame_queue import MAX_PIECES, Frame, FrameQueue
