@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -18,6 +18,11 @@ from app.doctor.wish import Wish as DoctorWish
 from app.doctor.wish import add_arguments as add_doctor_arguments
 from app.settings import SandboxSettings, Settings
 from app.speak.wish import Wish, add_arguments
+
+if TYPE_CHECKING:  # only ``serve`` needs them
+    from fastapi import FastAPI
+
+    from app.runtime.journal import Journal
 
 FAILED, WRONG_USE = 1, 2
 """Exit codes besides 0; argparse has chosen the second."""
@@ -122,10 +127,16 @@ def _serve(args: argparse.Namespace) -> int:
         logs.configure(
             level=settings.log_level, form=settings.log_format, secrets=_secrets(settings)
         )
-        from app.main import create_app  # noqa: PLC0415  # only this command needs FastAPI
         from app.serve import run  # noqa: PLC0415  # only this command needs the edge
 
-    return run(settings, create_app)
+    return run(settings, _create_app)
+
+
+def _create_app(settings: Settings, journal: Journal) -> FastAPI:
+    with lasting():
+        from app.main import create_app  # noqa: PLC0415  # while the sandbox comes up beside us
+
+        return create_app(settings, journal)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 ::
 
     listen ─▶ journal ─▶ sandbox child (room sandbox only) ─▶ application ─▶ edge server
+                                           └ comes up ┄┄┄┄┄ meanwhile ┄┄┄┄┘
     first signal:  refuse new sessions, tell every client, end every session, then stop the server
     second signal: end every session now, without waiting for speech
 """
@@ -87,7 +88,9 @@ async def _serve_with_tavus(
     try:
         await child.start()
         settings = settings.model_copy(update={"tavus_base_url": child.base_url})
-        return await _serve_app(settings, create_app(settings, journal), listener, signals)
+        app = create_app(settings, journal)
+        await child.ready()
+        return await _serve_app(settings, app, listener, signals)
     except SandboxFailed as error:
         log.error("%s", error)  # noqa: TRY400  # one clear line
         return 1

@@ -35,7 +35,7 @@ BELOW = {
 
 HOMES = {
     "daily": ("app.daily",),  # one mistake in the SDK ends its whole process
-    "fastapi": ("app.api", "app.main", "app.serve", "app.openapi"),
+    "fastapi": ("app.api", "app.main", "app.serve", "app.cli", "app.openapi"),
     "starlette": ("app.api", "app.main", "app.edge", "app.sandbox"),
     "time": ("app.runtime.clock", "app.sandbox"),  # the sandbox is another process
     "uvicorn": ("app.edge", "app.sandbox"),

@@ -34,6 +34,7 @@ async def started(how: str, clock: FakeClock, **settings: Any) -> AsyncIterator[
     sandbox = child(how, clock, **settings)
     try:
         await sandbox.start()
+        await sandbox.ready()
         yield sandbox
     finally:
         await sandbox.close()
@@ -48,7 +49,7 @@ async def ask(sandbox: SandboxChild, method: str = "GET") -> dict[str, Any]:
 
 
 async def test_child_answers_with_our_settings_and_stops() -> None:
-    """After ``start`` the child answers and knows its settings; after ``close`` it is gone."""
+    """Once it is ready the child answers and knows its settings; after ``close`` it is gone."""
     async with started(
         "good", FakeClock(), sandbox_api_key="k", log_level="debug", log_format="json"
     ) as sandbox:

@@ -35,6 +35,7 @@ async def opened(settings: Settings) -> AsyncIterator[TavusApi]:
     child = SandboxChild(quiet, SystemClock(), _report)
     try:
         await child.start()
+        await child.ready()
         async with client(settings, child.base_url) as tavus:
             yield tavus
     finally:
