@@ -35,11 +35,14 @@ class Child:
         python: str = "",
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Start it; nobody's settings reach it but those in ``environment``."""
+        """Start it; nobody's settings reach it but those in ``environment``.
+
+        What it compiles is kept for the next, as it is wherever the service is installed.
+        """
         inherited = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("BRIDGE_", "TAVUS_"))
+            if not name.startswith(("BRIDGE_", "TAVUS_", "PYTHONDONTWRITEBYTECODE"))
         }
         self._process = subprocess.Popen(
             [python or sys.executable, *arguments],
