@@ -36,7 +36,7 @@ class Effort:
     """Sessions whose memory is measured."""
     audience: int = 10
     """Sessions that are watched meanwhile."""
-    crowds: int = 4
+    crowds: int = 6
     """How often as many come and go."""
     starts: int = 5
     profile_s: int = 8
