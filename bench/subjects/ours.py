@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from itertools import count
@@ -11,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from app.cli import NEW_OBJECTS, lasting
 from app.core.events import ConversationCreated, Participant, RoomJoined
 from app.core.media import Picture, Sound, Wants
 from app.core.pcm import Chunk
@@ -141,7 +143,9 @@ async def start(recorder: Recorder, options: dict[str, Any]) -> Running:
     ) -> Room:
         return SinkRoom(session_number(conversation.conversation_id), report, show, recorder)
 
-    app: Any = create_app(settings, http=_tavus(), make_room=make_room)
+    with lasting():  # as the command does
+        app: Any = create_app(settings, http=_tavus(), make_room=make_room)
+    gc.set_threshold(NEW_OBJECTS)
     server = edge_server(_Stamped(app, recorder) if options.get("stamp_reads") else app, settings)
     running = Uvicorn(server, listen("127.0.0.1", 0))
     await running.started()
