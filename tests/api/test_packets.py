@@ -41,6 +41,7 @@ def test_every_part_of_a_packet_may_begin_one(length: int) -> None:
         Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=True),
         Frame(Opcode.PING, b"").serialize(mask=True),
     ],
+    ids=["text", "begun", "continued", "squeezed", "unmasked", "long", "close", "ping"],
 )
 def test_other_frames_are_left_alone(frame: bytes) -> None:
     """Whatever is no packet is for the parser that can do everything."""
