@@ -15,10 +15,12 @@ class Effort:
     """Real-time sessions at once."""
     level_rounds: int = 2
     """In so many of the rounds all levels are run; in the others what the limit needs."""
-    most: int = 800
+    most: int = 1500
     """Sessions that are open when the most is looked for."""
     precision: float = 0.05
     """To which part of itself the most is found."""
+    repeats: int = 40
+    """Real-time runs that are repeated since others on the machine disturbed them."""
     packets: int = 75
     """Of 20 ms, in one run."""
     warm_up: int = 25
@@ -36,14 +38,14 @@ class Effort:
     """Sessions whose memory is measured."""
     audience: int = 10
     """Sessions that are watched meanwhile."""
-    crowds: int = 6
-    """How often as many come and go."""
+    crowds: int = 8
+    """How often as many more come and go, to see what is kept of them."""
     starts: int = 5
     profile_s: int = 8
 
 
 FULL = Effort()
-PEER = Effort(levels=(10, 50), level_rounds=5, starts=3)
+PEER = Effort(levels=(50,), level_rounds=5, starts=3)
 """Twice as many subjects in the same time."""
 
 QUICK = Effort(
@@ -52,6 +54,7 @@ QUICK = Effort(
     level_rounds=1,
     most=4,
     precision=1.0,
+    repeats=0,
     packets=25,
     warm_up=5,
     busy=2,
@@ -61,7 +64,7 @@ QUICK = Effort(
     cycles=1,
     crowd=2,
     audience=1,
-    crowds=2,
+    crowds=1,
     starts=1,
     profile_s=1,
 )

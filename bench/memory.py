@@ -14,31 +14,49 @@ KB = 1024
 
 VIEWERS = 4
 
+FEW = 10
+"""Packets of sessions that come only to leave."""
+
 
 def run(subjects: Sequence[Subject], effort: Effort, figures: Figures, folder: Path) -> None:
-    """Let crowds of sessions come, speak and go."""
+    """Let crowds of sessions come, speak and go.
+
+    A few come first and fill caches and pools. What the next, many more, take is new to the
+    process; all later ones live in memory that others have left.
+    """
     for subject in subjects:
-        with staged(subject, folder / f"memory-{subject.module}-{subject.name}") as stage:
-            idle = speaking = 0
-            kept: list[int] = []
+        place = folder / f"memory-{subject.module}-{subject.name}"
+        with staged(subject, place / "crowds") as stage:
+            _few(stage, effort)
+            before = stage.memory()
+            idle, speaking = _crowd(stage, effort.crowd, effort.packets)
+            first = last = stage.memory()
+            figures.add("idle", subject, (idle - before) / effort.crowd / KB)
+            figures.add("speaking", subject, (speaking - before) / effort.crowd / KB)
             for _ in range(effort.crowds):
-                kept.append(stage.memory())
-                stage.open(effort.crowd)
-                idle = stage.memory()
-                with stage.speaking(effort.crowd, effort.packets):
-                    time.sleep(effort.packets * 0.015)
-                    speaking = stage.memory()
-                stage.close()
-            kept.append(stage.memory())
-            # The first half fills caches and pools that all later ones use: urllib alone keeps the
-            # last 128 addresses.
-            warm = effort.crowds // 2
-            closed = (kept[-1] - kept[warm]) / (effort.crowd * (effort.crowds - warm))
-            figures.add("idle", subject, (idle - kept[-2]) / effort.crowd / KB)
-            figures.add("speaking", subject, (speaking - kept[-2]) / effort.crowd / KB)
-            figures.add("kept", subject, closed / KB)
-            if subject.makes_sessions:
+                _crowd(stage, effort.crowd, FEW)
+                last = stage.memory()
+            kept = (last - first) / (effort.crowd * effort.crowds)
+            figures.add("kept", subject, kept / KB)
+        if subject.makes_sessions:
+            with staged(subject, place / "viewed") as stage:
+                _few(stage, effort)
                 figures.add("viewed", subject, _viewed(stage, effort) / KB)
+
+
+def _few(stage: Stage, effort: Effort) -> None:
+    _crowd(stage, max(1, effort.crowd // 10), effort.packets)
+
+
+def _crowd(stage: Stage, sessions: int, packets: int) -> tuple[int, int]:
+    """Come, speak and go; returns the bytes of the process before they spoke, and meanwhile."""
+    stage.open(sessions)
+    idle = stage.memory()
+    with stage.speaking(sessions, packets):
+        time.sleep(packets * 0.015)
+        speaking = stage.memory()
+    stage.close()
+    return idle, speaking
 
 
 def _viewed(stage: Stage, effort: Effort) -> float:
