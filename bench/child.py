@@ -74,6 +74,10 @@ class Child:
         """The process."""
         return self._process.pid
 
+    def kept_ns(self) -> int:
+        """How long it was ready to run and others had its core, ns; Linux counts it."""
+        return int(Path(f"/proc/{self.pid}/schedstat").read_text(encoding="ascii").split()[1])
+
     def ask(self, op: str, **arguments: Any) -> dict[str, Any]:
         """Command, and wait for the answer."""
         self.tell(op, **arguments)

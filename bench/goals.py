@@ -93,5 +93,7 @@ GOALS = (
 def sections(figures: Figures, effort: Effort) -> list[str]:
     """Write whether each is met."""
     rows = [row for goal in GOALS if (row := goal.row(figures)) is not None]
-    text = f"Medians of {effort.rounds} alternating runs where runs alternate."
-    return ["## Goals", "", text, "", *table(["figure", "goal", "measured", "met"], rows)]
+    text = [f"Medians of {effort.rounds} alternating runs where runs alternate.", ""]
+    if figures.notes:
+        text += [f"**Others worked on the machine in {len(figures.notes)} runs: see Doubts.**", ""]
+    return ["## Goals", "", *text, *table(["figure", "goal", "measured", "met"], rows)]

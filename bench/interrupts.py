@@ -47,6 +47,9 @@ class _Notes:
         """Let speaking sessions interrupt one after the other."""
         packets = (interrupts * every_ms + 3 * REST_MS) // 20
         run = self._stage.stream(sessions, packets, interrupt_ms=every_ms, rest_ms=REST_MS)
+        if run.doubt:
+            name = self._stage.subject.name
+            self._figures.notes.append(f"{name}, interrupts {WHEN[when]}: {run.doubt}")
         acted, accepted, last, old = [], [], [], []
         for session, sent, answered, resumed in run.interrupts.tolist():
             rows = run.rows.of_session(session)

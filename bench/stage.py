@@ -23,6 +23,13 @@ SETTLE_MS = 150
 QUIET_NS = 100_000_000
 """Without a hand-over for so long, a subject has worked off what it had."""
 
+LATE_US = 2000
+"""A generator so much late at its 99th percentile makes a run doubtful."""
+
+KEPT = 0.03
+"""So does another process that had a core for this part of the time: on an idle machine it is a
+third of it."""
+
 PAUSE_MS = 250
 """Between two runs; Pipecat clears its resampler after 200 ms without audio."""
 
@@ -61,11 +68,23 @@ class Run:
     cpu_ns: int
     late_p99_us: int
     """How late the generator was: what comes late from there says nothing of the subject."""
+    kept: float
+    """Part of the time in which the subject or the generator was kept waiting for its core."""
 
     @property
     def cpu_us(self) -> float:
         """CPU time of the subject for each packet, µs."""
         return self.cpu_ns / 1000 / max(1, int(np.count_nonzero(self.sent)))
+
+    @property
+    def doubt(self) -> str:
+        """What others on the machine did to it; empty when that was nothing."""
+        doubts = []
+        if self.late_p99_us > LATE_US:
+            doubts.append(f"the generator was {self.late_p99_us / 1000:.1f} ms late (p99)")
+        if self.kept > KEPT:
+            doubts.append(f"others had a core for {self.kept:.0%} of the time")
+        return ", ".join(doubts)
 
     @property
     def loop_ms(self) -> NDArray[np.float64]:
@@ -134,15 +153,18 @@ class Stage:
 
     def stream(self, sessions: int, packets: int, **how: Any) -> Run:
         """Let the first sessions speak in real time, all they can do in use."""
-        before = self.service.ask("cpu")["cpu_ns"]
+        both = self.service, self.generator
+        before, kept = self.service.ask("cpu")["cpu_ns"], [child.kept_ns() for child in both]
         answer = self.generator.ask("stream", **self._asked(sessions, packets), **how)
         cpu_ns = self.service.ask("cpu")["cpu_ns"] - before
+        kept = [child.kept_ns() - ns for child, ns in zip(both, kept, strict=True)]
         self.generator.ask("wait", ms=SETTLE_MS)
         with np.load(self._out) as arrays:
             sent, interrupts = arrays["sent"], arrays["interrupts"]
         rows = self.rows(answer["begin"], time.monotonic_ns())
         self.calm(sessions)
-        return Run(rows, sent, interrupts, cpu_ns, answer["late_p99_us"])
+        share = max(kept) / (answer["end"] - answer["begin"])
+        return Run(rows, sent, interrupts, cpu_ns, answer["late_p99_us"], share)
 
     @contextmanager
     def speaking(self, sessions: int, packets: int) -> Iterator[None]:

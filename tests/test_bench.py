@@ -15,6 +15,7 @@ from bench.effort import QUICK, Effort
 from bench.figures import Figures
 from bench.goals import GOALS, sections
 from bench.recorder import Kind, Record, Recorder, Rows
+from bench.stage import Run
 
 MS = 1_000_000
 
@@ -113,6 +114,19 @@ def test_what_is_not_handed_over_is_missing() -> None:
     assert 480 == delays.missing
 
 
+def test_run_that_others_disturb_is_doubted() -> None:
+    """Neither a late generator nor a core that others had says anything of the subject."""
+    none = np.zeros((0, 1), np.int64)
+    calm, late, kept = (
+        Run(_rows(), none, none, 0, late_us, part)
+        for late_us, part in ((50, 0.01), (3000, 0.01), (50, 0.2))
+    )
+
+    assert not calm.doubt
+    assert "3.0 ms late" in late.doubt
+    assert "20% of the time" in kept.doubt
+
+
 def test_record_is_read_while_it_is_written(tmp_path: Path) -> None:
     """What one process notes another sees, up to the last row."""
     recorder = Recorder(tmp_path / "record")
@@ -161,4 +175,4 @@ def _rows(*rows: tuple[int, int, int]) -> Rows:
     """Rows of audio: session, time in ms, samples."""
     order = sorted(rows, key=lambda row: row[1])
     words = [(at * MS, session << 40 | Kind.AUDIO << 32 | value) for session, at, value in order]
-    return Rows(np.array(words, np.int64))
+    return Rows(np.array(words, np.int64).reshape(-1, 2))
