@@ -29,7 +29,7 @@ def header(command: str, target: str, seconds: float, load_before: float, peer: 
     commit = _said("git", "describe", "--always", "--dirty") or "unknown"
     libraries = [f"{library} {version(library)}" for library in LIBRARIES]
     if peer:
-        libraries.append(_said(peer, "-c", _PEER))
+        libraries.append("the peer: " + _said(peer, "-c", _PEER))
     what = (
         f"`{target}` (`{command}`), {datetime.now(UTC):%Y-%m-%d}, commit {commit}, "
         f"{seconds / 60:.1f} minutes. Medians; of several runs the spread in brackets."
@@ -46,7 +46,10 @@ def header(command: str, target: str, seconds: float, load_before: float, peer: 
     return lines
 
 
-_PEER = "from importlib.metadata import version as v; print('pipecat-ai', v('pipecat-ai'))"
+_PEER = """\
+from importlib.metadata import version
+print(", ".join(f"{name} {version(name)}" for name in ("pipecat-ai", "soxr")))
+"""
 
 
 def _processor() -> str:
