@@ -24,21 +24,21 @@ class Figures:
 
     def of(self, measure: str, subject: Subject) -> list[float]:
         """All values."""
-        return self._values.get((measure, subject.name), [])
+        return self.values(measure, subject.name)
+
+    def values(self, measure: str, name: str) -> list[float]:
+        """All values of the subject of this name."""
+        return self._values.get((measure, name), [])
 
     def median(self, measure: str, name: str) -> float | None:
         """The median, None without any value."""
-        values = self._values.get((measure, name))
+        values = self.values(measure, name)
         return median(values) if values else None
 
     def cell(self, measure: str, subject: Subject) -> str:
-        """The median and, of several values, the spread."""
+        """The median and, of several values, the spread; a dash without any."""
         values = self.of(measure, subject)
-        if not values:
-            return "–"
-        middle = number(median(values))
-        low, high = number(min(values)), number(max(values))
-        return middle if low == high else f"{middle} ({low}–{high})"
+        return spread(values) if values else "–"
 
     def table(
         self, corner: str, measures: Sequence[tuple[str, str]], subjects: Sequence[Subject]
@@ -50,6 +50,13 @@ class Figures:
             if any(self.of(measure, subject) for subject in subjects)
         ]
         return table([corner, *(subject.name for subject in subjects)], rows) if rows else []
+
+
+def spread(values: Sequence[float]) -> str:
+    """Write the median and, when they differ, the least and the most."""
+    middle = number(median(values))
+    low, high = number(min(values)), number(max(values))
+    return middle if low == high else f"{middle} ({low}–{high})"
 
 
 def number(value: float) -> str:

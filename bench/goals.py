@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 
 from bench.effort import Effort
-from bench.figures import Figures, number, table
+from bench.figures import Figures, number, spread, table
 from bench.quality import LOW_DELAY
 from bench.realtime import LIMIT_MS
 
@@ -16,7 +17,7 @@ PIPECAT, PIPECAT_BARE = "Pipecat", "Pipecat, no observers"
 LEVEL = 50
 """Sessions at which subjects are held against each other."""
 
-Value = Callable[[Figures], float | None]
+Values = Callable[[Figures], list[float]]
 
 
 @dataclass(frozen=True)
@@ -24,35 +25,38 @@ class Goal:
     """One figure and its bound."""
 
     text: str
-    value: Value
+    values: Values
     most: float | None = None
     least: float | None = None
 
     def row(self, figures: Figures) -> list[str] | None:
         """What is wanted, what was measured, and whether that is enough; None if not measured."""
-        value = self.value(figures)
+        values = self.values(figures)
         bound = (
             f"≤ {number(self.most)}" if self.most is not None else f"≥ {number(self.least or 0)}"
         )
-        if value is None:
+        if not values:
             return None
+        value = median(values)
         met = value <= self.most if self.most is not None else value >= (self.least or 0)
-        return [self.text, bound, number(value), "yes" if met else "**no**"]
+        return [self.text, bound, spread(values), "yes" if met else "**no**"]
 
 
-def _is(measure: str) -> Value:
-    return lambda figures: figures.median(measure, OURS)
+def _is(measure: str) -> Values:
+    return lambda figures: figures.values(measure, OURS)
 
 
-def _ratio(measure: str, other: str) -> Value:
-    def value(figures: Figures) -> float | None:
-        ours, theirs = figures.median(measure, OURS), figures.median(measure, other)
-        return ours / theirs if ours is not None and theirs else None
+def _ratio(measure: str, other: str) -> Values:
+    """Divide in each round what was measured in it: a change of the machine meets both."""
 
-    return value
+    def values(figures: Figures) -> list[float]:
+        rounds = zip(figures.values(measure, OURS), figures.values(measure, other), strict=False)
+        return [ours / theirs for ours, theirs in rounds if theirs]
+
+    return values
 
 
-def _growth(figures: Figures) -> float | None:
+def _growth(figures: Figures) -> list[float]:
     """CPU a packet with many sessions to that with ten: the most that were no backlog."""
     few = figures.median("cpu@10", OURS)
     many = [
@@ -61,7 +65,7 @@ def _growth(figures: Figures) -> float | None:
         if (figures.median(f"p99@{level}", OURS) or LIMIT_MS) < LIMIT_MS
         and (cpu := figures.median(f"cpu@{level}", OURS)) is not None
     ]
-    return many[-1] / few if few and many else None
+    return [many[-1] / few] if few and many else []
 
 
 GOALS = (
@@ -93,7 +97,8 @@ GOALS = (
 def sections(figures: Figures, effort: Effort) -> list[str]:
     """Write whether each is met."""
     rows = [row for goal in GOALS if (row := goal.row(figures)) is not None]
-    text = [f"Medians of {effort.rounds} alternating runs where runs alternate.", ""]
+    rounds = f"Medians of {effort.rounds} alternating runs where runs alternate; ratios are those"
+    text = [f"{rounds} of each round.", ""]
     if figures.notes:
         text += [f"**Others worked on the machine in {len(figures.notes)} runs: see Doubts.**", ""]
     return ["## Goals", "", *text, *table(["figure", "goal", "measured", "met"], rows)]
