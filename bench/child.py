@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -18,8 +19,12 @@ ANSWER_S = 60.0
 """The longest a command may take beside what it is asked to wait for."""
 
 
+@cache
 def cores() -> tuple[int, int]:
-    """The core of what is measured, and the core of everybody else."""
+    """The core of what is measured, and the core of everybody else.
+
+    Asked once, before this process binds itself to one of them.
+    """
     ours = sorted(os.sched_getaffinity(0))
     return ours[-1], ours[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from bench import interrupts, memory, profile, quality, realtime, startup, throughput
 from bench.__main__ import FLOORS, OURS
+from bench.child import cores
 from bench.delays import learn, measure
 from bench.effort import QUICK, Effort
 from bench.figures import Figures
@@ -112,6 +114,18 @@ def test_what_is_not_handed_over_is_missing() -> None:
     delays = measure(_rows((0, 21, 480)), sent, need, 0)
 
     assert 480 == delays.missing
+
+
+def test_cores_are_those_before_the_bench_binds_itself() -> None:
+    """Else a subject and the generator would share one."""
+    before, everywhere = cores(), os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {before[1]})
+    try:
+        bound = cores()
+    finally:
+        os.sched_setaffinity(0, everywhere)
+
+    assert before == bound
 
 
 def test_run_that_others_disturb_is_doubted() -> None:
