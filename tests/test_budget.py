@@ -19,18 +19,18 @@ from tests.support.packet_cost import PACKET_MS, PACKETS
 
 BASE = {
     "echo": {
-        "core instructions": 1135,
-        "core calls": 65,
-        "instructions": 1647,
-        "calls": 85.9,
-        "turns": 0.64,
+        "core instructions": 679,
+        "core calls": 27.5,
+        "instructions": 983,
+        "calls": 38,
+        "turns": 0,
     },
     "track": {
-        "core instructions": 2351,
-        "core calls": 138.6,
-        "instructions": 3281,
-        "calls": 179.7,
-        "turns": 1.68,
+        "core instructions": 1545,
+        "core calls": 69.6,
+        "instructions": 2114,
+        "calls": 94.8,
+        "turns": 0,
     },
 }
 """Audio path → what a packet costs, as ``python -m tests.support.packet_cost`` printed it last."""

@@ -54,7 +54,8 @@ class RoomFacts:
             case e.AppMessageReceived(message, at):
                 self._take_message(message, at)
             case e.AudioConsumed(samples, at):
-                speaker.voice.playback.consumed(samples, at)
+                speaker.consumed(samples, at)
+                return
             case e.MessageFailed():
                 log.warning("a message was not delivered: %s", fact.reason)
                 self._metrics.message_failed(definite=fact.definite)

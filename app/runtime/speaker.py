@@ -190,6 +190,17 @@ class Speaker:
         else:
             self.changed()
 
+    def consumed(self, samples: int, at: int) -> None:
+        """The device has played a frame, at ``at``: do as ``changed`` does what that calls for.
+
+        In an open utterance it brings no deadline forward, and the room says by itself that it
+        takes another frame.
+        """
+        voice = self.voice
+        voice.playback.consumed(samples, at)
+        if voice.has_news or voice.open is None or self._move is not None:
+            self.changed()
+
     def progress(self, now: int) -> out.PlaybackProgress | None:
         """How far the playing utterance is at ``now``, None when none plays."""
         progress = self.voice.playback.progress(now)
