@@ -289,7 +289,7 @@ def parse_format(query: Mapping[str, str]) -> tuple[AudioFormat, bool]:
     declared = {name: query[name] for name in Format.__struct_fields__ if name in query}
     try:
         parsed = msgspec.convert(declared, Format, strict=False)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:  # of what is half a character
         raise UnsupportedFormat(str(error)) from None
     return parsed.audio_format(), bool(declared)
 

@@ -253,6 +253,7 @@ def test_the_query_declares_a_format(
         {"channels": "0"},
         {"channels": "stereo"},
         {"channels": "null"},
+        {"sample_rate": "\ud800"},
     ],
 )
 def test_a_wrong_query_is_an_unsupported_format(query: dict[str, str]) -> None:
