@@ -23,14 +23,12 @@ BASE = {
         "core calls": 27.5,
         "instructions": 983,
         "calls": 38,
-        "turns": 0,
     },
     "track": {
         "core instructions": 1545,
         "core calls": 69.6,
         "instructions": 2114,
         "calls": 94.8,
-        "turns": 0,
     },
 }
 """Audio path → what a packet costs, as ``python -m tests.support.packet_cost`` printed it last."""
@@ -63,6 +61,12 @@ def costs() -> Costs:
 def test_audio_went_through(costs: Costs, path: str) -> None:
     """As much audio reached the room as came: what was counted is the whole way."""
     assert PACKETS * PACKET_MS == pytest.approx(costs[path]["handed_ms"], abs=2 * PACKET_MS)
+
+
+@pytest.mark.parametrize("path", BASE)
+def test_packet_wakes_nobody(costs: Costs, path: str) -> None:
+    """It is taken and handed over where it arrives: no task and no future waits for it."""
+    assert 0 == costs[path]["turns"]
 
 
 @pytest.mark.parametrize("measure", BASE["echo"])
