@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import socket
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode
+from websockets.protocol import State
 
 from app.api.inlet import INLET, Take
 from app.api.packets import may_begin_packet, read_packet
@@ -127,7 +127,7 @@ class EdgeWebSocket(WebSocketsSansIOProtocol):
         """Hand the application the quick way in, and the way out: how full it is, how to end it."""
         # Writing counts as paused while anything is left that the kernel did not take.
         self.transport.set_write_buffer_limits(high=0)
-        ways = {INLET: self, OUTLET: _Outlet(self.transport, self.writable)}
+        ways = {INLET: self, OUTLET: _Outlet(self)}
         self.scope["extensions"].update(ways)  # type: ignore[arg-type]
         await super().run_asgi()
 
@@ -135,15 +135,25 @@ class EdgeWebSocket(WebSocketsSansIOProtocol):
 class _Outlet:
     """One connection's ``Outlet``."""
 
-    def __init__(self, transport: asyncio.Transport, writable: asyncio.Event) -> None:
-        self._transport = transport
-        self._writable = writable
+    def __init__(self, socket: EdgeWebSocket) -> None:
+        self._socket = socket
+        self._transport = socket.transport
 
     def waiting(self) -> int:
         return self._transport.get_write_buffer_size()
 
     async def drained(self) -> None:
-        await self._writable.wait()
+        await self._socket.writable.wait()
+
+    def send_now(self, text: str) -> bool:
+        socket, conn = self._socket, self._socket.conn
+        if not socket.writable.is_set() or socket.close_sent or socket.disconnected:
+            return False
+        if conn.state is not State.OPEN:
+            return False
+        conn.send_text(text.encode())
+        self._transport.write(b"".join(conn.data_to_send()))
+        return True
 
     def abort(self) -> None:
         self._transport.abort()

@@ -207,6 +207,31 @@ async def test_drained_waits_for_the_reader() -> None:
     assert 0 == left
 
 
+async def test_message_goes_at_once_while_nothing_waits() -> None:
+    """A message sent now stands before what is sent later; one that must wait is left alone."""
+    tries: list[bool] = []
+
+    async def push(ws: WebSocket) -> None:
+        outlet: Outlet = ws.scope["extensions"][OUTLET]
+        tries.append(outlet.send_now("first"))
+        await ws.send_text("second")
+        while not outlet.waiting():
+            await ws.send_bytes(bytes(1 << 20))
+        tries.append(outlet.send_now("too early"))
+        await outlet.drained()
+        tries.append(outlet.send_now("last"))
+        await ws.close()
+        tries.append(outlet.send_now("too late"))
+
+    async with serving(websocket_app(push), SETTINGS) as port:
+        client = await connect(f"ws://127.0.0.1:{port}", proxy=None, max_queue=1)
+        got = [message async for message in client]
+
+    assert [True, False, True, False] == tries
+    assert ["first", "second", "last"] == [text for text in got if isinstance(text, str)]
+    assert "last" == got[-1]
+
+
 @pytest.mark.parametrize(
     ("frame", "code"),
     [

@@ -1,7 +1,8 @@
 """The sending half of a stream: messages first, frames while none waits, then the close.
 
-Nothing is chosen before the connection can take it: what was sent must have left this process. So a
-frame is the newest at the moment it goes out, and an event waits for no more than one frame.
+A message goes where it comes up, while the connection takes it at once. Others wait for a task,
+which chooses nothing before the connection can take it: what was sent must have left this process.
+So a frame is the newest at the moment it goes out, and a message waits for no more than one frame.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ class Outlet(Protocol):
         """Return when none are, or when the connection is lost."""
         ...
 
+    def send_now(self, text: str) -> bool:
+        """Send a message, unless something waits to be sent or the connection is ending."""
+        ...
+
     def abort(self) -> None:
         """Drop the connection without waiting for what its peer does not read."""
         ...
@@ -48,6 +53,10 @@ class Unknown:
 
     async def drained(self) -> None:
         """Believe it."""
+
+    def send_now(self, text: str) -> bool:  # noqa: ARG002  # nobody knows
+        """Leave it to the server."""
+        return False
 
     def abort(self) -> None:
         """Leave it to the server."""
@@ -65,6 +74,7 @@ class Writer:
 
     async def run(self, subscription: Subscription) -> None:
         """Send until all is said, then close; a peer that takes nothing is dropped."""
+        subscription.send_now = self._outlet.send_now
         try:
             async with self._patience() as patience:
                 while (item := await subscription.take()) is not None:

@@ -44,6 +44,8 @@ class Subscription:
         """Set once nothing more will be said."""
         self.media: Callable[[], bytes | None] = lambda: None
         """Where to look for a frame when no message waits: media wait elsewhere."""
+        self.send_now: Callable[[str], bool] = lambda _text: False
+        """Sends a message while none waits before it; False when it has to wait."""
 
     def tell(self, message: out.ServerMessage) -> None:
         """Say something to this connection alone."""
@@ -54,6 +56,8 @@ class Subscription:
     def put(self, text: str) -> None:
         """Add an encoded message; when too many wait, none of them is said any more."""
         if self.close_code is not None:
+            return
+        if not self._waiting and self.send_now(text):
             return
         now = self._clock.now()
         if not self._waiting:

@@ -530,6 +530,7 @@ async def test_bug_of_ours_is_1011(
             runner.speaker.voice.intake.admit = fail  # type: ignore[method-assign]
             socket.client_sends(CHUNK)
         case "writer":
+            socket.is_quick = False
             socket.on_send = fail_once
             world.room.say("noise")
         case _:

@@ -80,6 +80,30 @@ async def test_messages_are_taken_in_order_then_the_close() -> None:
     assert 4410 == heard.close_code
 
 
+async def test_message_goes_at_once_if_it_can() -> None:
+    """While none waits before it; afterwards they wait in their order until they are taken."""
+    line = bus()
+    heard = line.subscribe()
+    sent: list[str] = []
+    room = 2
+
+    def send_now(text: str) -> bool:
+        if len(sent) < room:
+            sent.append(text)
+        return text in sent
+
+    heard.send_now = send_now
+    for _ in range(4):
+        line.publish(out.SessionReady())
+    room = 10
+    line.publish(out.SessionReady())
+    waited = [json.loads(str(await heard.take()))["seq"] for _ in range(3)]
+    line.publish(out.SessionReady())
+
+    assert [1, 2, 6] == [json.loads(text)["seq"] for text in sent]
+    assert [3, 4, 5] == waited
+
+
 async def test_take_waits() -> None:
     """A reader without messages waits for the next one."""
     line = bus()

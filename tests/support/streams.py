@@ -136,6 +136,8 @@ class RawSocket:
         """Bytes that wait while it is not writable."""
         self.aborted = False
         self.is_lost = False
+        self.is_quick = True
+        """A message can be sent where it comes up."""
         self.on_send: Callable[[Message], None] = lambda _message: None
 
     async def run(self) -> None:
@@ -170,6 +172,14 @@ class RawSocket:
 
     async def drained(self) -> None:
         await self.writable.wait()
+
+    def send_now(self, text: str) -> bool:
+        if not self.is_quick or not self.writable.is_set() or self.is_lost or self.close_code:
+            return False
+        message = {"type": "websocket.send", "text": text}
+        self.on_send(message)
+        self.outbox.append(message)
+        return True
 
     def abort(self) -> None:
         self.aborted = True
