@@ -85,7 +85,8 @@ class SandboxRoom:
         self._tasks = tasks
         self._connection: ClientConnection | None = None
         self._outgoing: asyncio.Queue[str | bytes | None] = asyncio.Queue()
-        self._linked: list[asyncio.Task[None]] = []
+        self._reader: asyncio.Task[None] | None = None
+        self._writer: asyncio.Task[None] | None = None
         self._joined: asyncio.Future[None] | None = None
         self._left = False
         self._dead = False
@@ -117,10 +118,8 @@ class SandboxRoom:
                 if self._left:
                     connection.transport.abort()
                     return
-                self._linked = [
-                    self._tasks.spawn("room-link", self._read(connection)),
-                    self._tasks.spawn("room-link writer", self._write(connection)),
-                ]
+                self._reader = self._tasks.spawn("room-link", self._read(connection))
+                self._writer = self._tasks.spawn("room-link writer", self._write(connection))
                 await self._joined
         except (OSError, TimeoutError, WebSocketException) as error:
             self._fail_soon(_why(error))
@@ -134,10 +133,12 @@ class SandboxRoom:
             return
         self._put({"op": "leave"})
         self._outgoing.put_nowait(None)
-        await asyncio.wait(self._linked, timeout=LEAVE_TIMEOUT_S)
+        if self._writer is not None:
+            await asyncio.wait({self._writer}, timeout=LEAVE_TIMEOUT_S)
+            self._writer.cancel()
         await connection.close()
-        for task in self._linked:
-            task.cancel()
+        if self._reader is not None:
+            self._reader.cancel()
 
     def attend(self, on_ready: Callable[[], None]) -> None:
         """Call this whenever audio may be handed over again."""

@@ -277,7 +277,8 @@ async def test_the_end_of_the_conversation_is_no_failure(tavus: httpx.AsyncClien
     await guest.room.join()
     await tavus.post(f"{V2}/conversations/{conversation['conversation_id']}/end")
     await guest.see(lambda: any("system.shutdown" in str(fact) for fact in guest.facts))
-    await asyncio.wait(guest.room._linked)  # the link's end, which is reported to nobody
+    assert guest.room._reader is not None
+    await guest.room._reader  # the link's end, which is reported to nobody
     await guest.close()
 
     assert [] == guest.of(RoomFailed)
