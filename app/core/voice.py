@@ -83,21 +83,31 @@ class Voice:
         """Whether there is something to tell."""
         return bool(self._told)
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the open utterance sounds and there is nothing to tell.
+
+        That the device has played a frame then brings no deadline forward.
+        """
+        utterance = self._utterances.open
+        return not self._told and utterance is not None and utterance.started_at is not None
+
     def is_routine(self, delivery: Delivery) -> bool:
         """Whether a chunk that was handed over calls for nothing by itself.
 
-        Nothing is to be told, and ``next_deadline`` is no earlier for it: its utterance alone is in
-        line and open, it will begin when it would have anyway, and no mark lies in the chunk.
+        Nothing is to be told, and ``next_deadline`` is no earlier for it: its utterance is alone in
+        line and open, when it begins is known, and what was handed over of it holds no mark.
         """
         utterance = delivery.utterance
         if utterance is None or not utterance.open or self._told or self.intake.flow_paused:
             return False
-        if self._utterances.line[0] is not utterance:
+        if utterance.started_at is None and (
+            utterance.sent < 2 * PREBUFFER or delivery.run.total < 2 * PREBUFFER
+        ):
             return False
-        if utterance.started_at is None and utterance.sent < 2 * PREBUFFER:
+        if utterance.marks and utterance.marks[0][0] <= utterance.sent:
             return False
-        marks = utterance.marks
-        return not marks or not 0 <= utterance.sent - marks[0][0] < delivery.chunk.samples
+        return self._utterances.line[0] is utterance
 
     def take(self) -> list[out.ServerMessage]:
         """What there is to tell since the last call, in order."""

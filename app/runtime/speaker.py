@@ -193,12 +193,10 @@ class Speaker:
     def consumed(self, samples: int, at: int) -> None:
         """The device has played a frame, at ``at``: do as ``changed`` does what that calls for.
 
-        In an open utterance it brings no deadline forward, and the room says by itself that it
-        takes another frame.
+        The room says by itself that it takes another frame.
         """
-        voice = self.voice
-        voice.playback.consumed(samples, at)
-        if voice.has_news or voice.open is None or self._move is not None:
+        self.voice.playback.consumed(samples, at)
+        if self._move is not None or not self.voice.is_under_way:
             self.changed()
 
     def progress(self, now: int) -> out.PlaybackProgress | None:

@@ -256,7 +256,16 @@ class Stage:
             at, length = self._frames.pop(0)
             self._consumed += length
             if self.manners.consumes:
+                before = self.voice.next_deadline()
                 self.voice.playback.consumed(length, at)
+                if self.voice.is_under_way:
+                    self._check_no_earlier_than(before)
+
+    def _check_no_earlier_than(self, before: int | None) -> None:
+        """What calls for nothing must not bring a deadline forward: nobody looks at it then."""
+        after = self.voice.next_deadline()
+        is_later = after is None or (before is not None and before <= after)
+        assert is_later, "a deadline was brought forward in passing"
 
     def _take(self, delivery: Delivery) -> None:
         chunk, utterance = delivery.chunk, delivery.utterance
@@ -284,7 +293,10 @@ class Stage:
             self._order(lambda: self._sound(delivery), begins)
         elif run not in self.buried:
             self._order(lambda: self.model.hear(self.now, run, piece, done=delivery.done))
+        before = self.voice.next_deadline()
         self.voice.playback.handed(delivery, self.now)
+        if self.voice.is_routine(delivery):
+            self._check_no_earlier_than(before)
 
     def _sound(self, delivery: Delivery) -> None:
         if delivery.epoch == self.voice.epoch:
