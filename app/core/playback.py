@@ -355,10 +355,10 @@ class Playback:
     def _starts_at(self, utterance: Utterance) -> int | None:
         """When an utterance that was handed over begins, by the best source that speaks."""
         run = self._speech.run_of(utterance)
-        at = None if run is None else run.passes(utterance, 1)
-        if at is None or run is None or run.started:
-            return at
-        return max(at, _silent_until(utterance))
+        if run is None:  # it was with a replica of which nothing more will be learned
+            return _silent_until(utterance) if utterance.played else None
+        at = run.passes(utterance, 1)
+        return at if at is None or run.started else max(at, _silent_until(utterance))
 
     def _reaches(self, utterance: Utterance, position: int) -> int | None:
         run = self._speech.run_of(utterance)

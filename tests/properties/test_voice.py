@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import given, note, settings
+from hypothesis import example, given, note, settings
 from hypothesis import strategies as st
 
 from app.core import wire_out as out
@@ -300,6 +300,11 @@ def test_a_hostile_replica_is_estimated(script: list[Op], manners: Manners, lead
     st.lists(st.one_of(SPEECH + CUTS + MOVES), min_size=1, max_size=25),
     manners(),
     OPTIONS,
+)
+@example(
+    [("audio", 20), ("move", 3000), ("pause", 0), ("wait", 2500)],
+    Manners(silent=True),
+    VoiceOptions(lead_ms=0),
 )
 def test_a_move_keeps_the_accounts(
     script: list[Op], manners: Manners, options: VoiceOptions
