@@ -117,7 +117,7 @@ class Chunk(Struct, frozen=True, gc=False):
     @property
     def sounds(self) -> bool:
         """Whether there is anything but digital silence in it."""
-        return self.pcm.count(0) < len(self.pcm)
+        return bool(self.pcm.lstrip(b"\0"))
 
     def split(self, length: int) -> tuple[Chunk, Chunk]:
         """Cut it in two, the first ``length`` samples long."""
