@@ -19,16 +19,16 @@ from tests.support.packet_cost import PACKET_MS, PACKETS
 
 BASE = {
     "echo": {
-        "core instructions": 679,
-        "core calls": 27.5,
-        "instructions": 983,
-        "calls": 38,
+        "core instructions": 672,
+        "core calls": 25.5,
+        "instructions": 955,
+        "calls": 35.5,
     },
     "track": {
-        "core instructions": 1545,
-        "core calls": 69.6,
-        "instructions": 2114,
-        "calls": 94.8,
+        "core instructions": 1553,
+        "core calls": 68.6,
+        "instructions": 2094,
+        "calls": 92.7,
     },
 }
 """Audio path → what a packet costs, as ``python -m tests.support.packet_cost`` printed it last."""

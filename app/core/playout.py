@@ -30,10 +30,6 @@ class Queued(Struct, frozen=True, gc=False):
     tries: int = 0
     """How often the room has refused it."""
 
-    def samples(self) -> int:
-        """Samples that the sink plays for it, padding included."""
-        return self.chunk.length
-
 
 class Playout:
     """Never sleeps and never asks what time it is: ``now`` is an argument, in ns."""
@@ -64,7 +60,7 @@ class Playout:
         """Put at the front again what ``due`` gave: the sink did not get it."""
         self._queue.appendleft(item)
         self.waiting += item.chunk.samples
-        self._plays_until = max(0, self._plays_until - samples_to_ns(item.samples()))
+        self._plays_until = max(0, self._plays_until - samples_to_ns(item.chunk.length))
         self._dry = False
 
     def head(self) -> Queued | None:
@@ -73,17 +69,19 @@ class Playout:
 
     def due(self, now: int) -> Queued | None:
         """Take the next chunk if it may be handed over at ``now``."""
-        if not self._queue or now < (0 if self._lead is None else self._due_at(self._lead)):
+        deadline = self.next_deadline()
+        if deadline is None or now < deadline:
             return None
         item = self._queue.popleft()
-        if self.largest is not None and item.samples() > self.largest:
-            first, rest = item.chunk.split(self.largest)
+        chunk = item.chunk
+        if self.largest is not None and chunk.length > self.largest:
+            chunk, rest = chunk.split(self.largest)
             self._queue.appendleft(Queued(item.utterance, rest, item.tries))
-            item = Queued(item.utterance, first, item.tries)
-        self.waiting -= item.chunk.samples
+            item = Queued(item.utterance, chunk, item.tries)
+        self.waiting -= chunk.samples
         if now - self._plays_until > (0 if self._dry else LATE_NS):
             self._plays_until = now
-        self._plays_until += samples_to_ns(item.samples())
+        self._plays_until += samples_to_ns(chunk.samples + chunk.silence)
         self._dry = not self._queue
         return item
 
@@ -91,10 +89,10 @@ class Playout:
         """When the next chunk becomes due, in ns, the past meaning at once; None without one."""
         if not self._queue:
             return None
-        return 0 if self._lead is None else self._due_at(self._lead)
-
-    def _due_at(self, lead: int) -> int:
-        spare = lead - self._queue[0].samples()
+        if self._lead is None:
+            return 0
+        chunk = self._queue[0].chunk
+        spare = self._lead - chunk.samples - chunk.silence
         return self._plays_until - (samples_to_ns(spare) if spare > 0 else 0)
 
     def drop(self, utterance: Utterance) -> None:

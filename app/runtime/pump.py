@@ -26,18 +26,21 @@ class Pump:
         *,
         path: AudioPathName,
         done_as_string: bool,
-        on_handed: Callable[[Delivery, int], bool],
+        touch: Callable[[int], None],
+        on_handed: Callable[[Delivery], bool],
     ) -> None:
         """Make one without a room.
 
-        ``on_handed`` is called after every chunk, with the time; it returns whether its utterance
-        goes on, so that nothing is to be handed over until more of that comes.
+        ``touch`` is called, with the time, when what waited is handed over; ``on_handed`` after
+        every chunk: it returns whether the chunk's utterance goes on, so that nothing is to be
+        handed over until more of that comes.
         """
         self._voice = voice
         self._playout = voice.playout
         self._clock = clock
         self._path = path
         self._done_as_string = done_as_string
+        self._touch = touch
         self._on_handed = on_handed
         self._handed = Handed(voice.playback)
         self._alarm = Alarm(call_at, self.run)
@@ -91,26 +94,32 @@ class Pump:
 
     def run(self) -> None:
         """Hand over all that may be now; be called again when it is time for more."""
-        self._run(self._clock.now())
+        now = self._clock.now()
+        if self._run(now):
+            self._touch(now)
 
-    def _run(self, now: int) -> None:
+    def _run(self, now: int) -> bool:
+        """Hand over; returns whether there was anything."""
+        handed = False
         playback = self._voice.playback
         while self._room is not None:
             if (retry_at := self._handed.retry_at) is not None:
                 if now < retry_at:
                     self._alarm.set(retry_at)
-                    return
+                    break
                 self._handed.retry()
             if not self._room.ready_for(self._path):
-                return
+                break
             delivery = playback.next(now)
             if delivery is None:
                 self._alarm.set(playback.next_due(now))
-                return
+                break
             self._hand(self._room, delivery)
             playback.handed(delivery, now)
-            if self._on_handed(delivery, now) and not self._playout.waiting:
-                return
+            handed = True
+            if self._on_handed(delivery) and not self._playout.waiting:
+                break
+        return handed
 
     def _hand(self, room: Room, delivery: Delivery) -> None:
         if self._path is AudioPathName.TRACK:

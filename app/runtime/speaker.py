@@ -72,6 +72,7 @@ class Speaker:
             call_at,
             path=spec.audio_path,
             done_as_string=settings.echo_done == "string",
+            touch=touch,
             on_handed=self._on_handed,
         )
         self._hand_over = safe(self._pump.run)
@@ -238,8 +239,7 @@ class Speaker:
             at = earliest(at, self._move.next_deadline(self._clock.now()))
         self._alarm.set(at)
 
-    def _on_handed(self, delivery: Delivery, now: int) -> bool:
-        self.touch(now)
+    def _on_handed(self, delivery: Delivery) -> bool:
         if not self.voice.is_routine(delivery):
             self._publish()
             return False

@@ -228,9 +228,9 @@ def test_the_deadline_is_exactly_when_due_first_says_yes(
 
         assert item is not None
         began = now if began is None else began
-        handed += item.samples()
+        handed += item.chunk.length
         if lead is not None:
-            allowed = (now - began) * 24 // MS + max(lead, item.samples())
+            allowed = (now - began) * 24 // MS + max(lead, item.chunk.length)
 
             assert handed <= allowed + len(steps)  # each deadline is rounded up by less than 1 ns
 
@@ -261,7 +261,7 @@ def test_a_sink_may_take_less_at_once() -> None:
 
     lengths = []
     while (item := playout.due(START)) is not None:
-        lengths.append((item.samples() // 24, item.tries))
+        lengths.append((item.chunk.length // 24, item.tries))
 
     assert [(25, 2), (15, 2), (25, 0), (15, 0)] == lengths
     assert 0 == playout.waiting

@@ -29,16 +29,18 @@ class Rig:
         self.facts: list[e.RoomFact] = []
         self.room = FakeRoom(self.facts.append, self.clock)
         self.handed: list[Delivery] = []
+        self.touched: list[int] = []
         self.pump = Pump(
             self.voice,
             self.clock,
             self.clock.call_at,
             path=path,
             done_as_string=done_as_string,
+            touch=self.touched.append,
             on_handed=self._on_handed,
         )
 
-    def _on_handed(self, delivery: Delivery, _now: int) -> bool:
+    def _on_handed(self, delivery: Delivery) -> bool:
         self.handed.append(delivery)
         return self.voice.is_routine(delivery)
 
@@ -86,6 +88,7 @@ async def test_hands_over_ahead_then_in_real_time(rig: Rig) -> None:
     later = rig.sent_bytes()
     await rig.clock.run(3 * S)
 
+    assert rig.clock.now() - 3 * S < rig.touched[-1] <= rig.clock.now()
     assert 1460 <= burst / 48 <= 1500
     assert 1960 <= later / 48 <= 2000
     assert len(rig.handed) == len(rig.room.audio)
