@@ -180,8 +180,8 @@ def test_goals_are_held_against_figures(figures: Figures) -> None:
 
     text = "\n".join(sections(figures, TINY))
 
-    assert "| ≤ 1.5 | 1.4 | yes |" in text
-    assert "| ≤ 2 | 5 | **no** |" in text
+    assert "| ≤ 1.5 | 1.4 | 1 | yes |" in text
+    assert "| ≤ 2 | 5 | – | **no** |" in text
     assert len(GOALS) > text.count("yes |") + text.count("**no** |")
 
 
