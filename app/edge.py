@@ -6,6 +6,7 @@ import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -13,7 +14,8 @@ from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode
-from websockets.protocol import State
+from websockets.protocol import Protocol, State
+from websockets.streams import StreamReader
 
 from app.api.inlet import INLET, Take
 from app.api.packets import may_begin_packet, read_packet
@@ -55,16 +57,19 @@ class EdgeWebSocket(WebSocketsSansIOProtocol):
     _held = b""
     """The first part of a packet."""
 
+    _is_between = False
+    """The parser has nothing of a message, nor of any frame."""
+
     def data_received(self, data: bytes) -> None:
         """Bring packets to who takes them, unless something waits before them; parse the rest."""
         if self._held:
             data, self._held = self._held + data, b""
-        conn = self.conn
-        is_idle = not conn.reader.buffer and conn.current_size is None and self.queue.empty()
+        is_idle = self._is_between and self.queue.empty()
         if is_idle and self.take is not None and not self.close_sent:
             data = self._take_packets(data, self.take)
         if data:
             super().data_received(data)
+            self._is_between = _is_between_messages(self.conn)
 
     def _take_packets(self, data: bytes, take: Take) -> bytes:
         """Bring packets to ``take`` until it wants no more; returns the rest."""
@@ -130,6 +135,18 @@ class EdgeWebSocket(WebSocketsSansIOProtocol):
         ways = {INLET: self, OUTLET: _Outlet(self)}
         self.scope["extensions"].update(ways)  # type: ignore[arg-type]
         await super().run_asgi()
+
+
+def _is_between_messages(conn: Protocol) -> bool:
+    """Whether the parser waits for the first byte of a message.
+
+    Its buffer does not say so: a header that came by itself is out of it already. Only between two
+    frames the parser asks whether there is an end.
+    """
+    waits_in: Any = conn.parser
+    while waits_in.gi_yieldfrom is not None:
+        waits_in = waits_in.gi_yieldfrom
+    return conn.current_size is None and waits_in.gi_code is StreamReader.at_eof.__code__
 
 
 class _Outlet:

@@ -28,6 +28,12 @@ from tests.support.processes import until
 
 SETTINGS = settings_with()
 
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+"""How a client begins that is written by hand."""
+
 
 def websocket_app(handler: Callable[[WebSocket], Awaitable[None]]) -> Starlette:
     """Make an application whose every WebSocket is accepted and given to ``handler``."""
@@ -150,6 +156,26 @@ async def test_two_ways_in_keep_one_order(seed: int) -> None:
 
     assert sent == both.got
     assert 10 < both.taken < 300
+
+
+async def test_rest_of_a_message_is_no_packet() -> None:
+    """What follows a header that came by itself belongs to it, even if it begins as a packet."""
+    both, text = Both(), b"a text of more than a packet"
+    mask = bytes([text[0] ^ 0x82, text[1] ^ 0x80, 0, 0])
+    header = bytes([0x81, 0x80 | len(text)]) + mask
+    payload = bytes(byte ^ mask[at % 4] for at, byte in enumerate(text))
+    async with serving(websocket_app(both), SETTINGS) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(UPGRADE)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(Frame(Opcode.PING, b"").serialize(mask=True) + header)
+        await reader.readexactly(2)  # its pong: the server has read so far
+        writer.write(payload + Frame(Opcode.BINARY, b"in").serialize(mask=True))
+        await until("all has come", partial(both.has, 2))
+        writer.close()
+        await both.over.wait()
+
+    assert [text.decode(), b"in"] == both.got
 
 
 async def test_peer_that_never_reads_can_be_dropped() -> None:
@@ -285,10 +311,7 @@ async def test_peer_without_pong_is_dropped() -> None:
     """A peer that answers no ping is told off the line, although it does not read either."""
     async with serving(websocket_app(ends := Ends()), SETTINGS, ping_s=0.05) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(
-            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )
+        writer.write(UPGRADE)
 
         assert 1006 == await ends.codes.get()
         await reader.read()
