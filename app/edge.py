@@ -160,7 +160,9 @@ class _Outlet:
         return self._transport.get_write_buffer_size()
 
     async def drained(self) -> None:
-        await self._socket.writable.wait()
+        writable = self._socket.writable
+        while not writable.is_set():  # nor may it have been filled again since it was told so
+            await writable.wait()
 
     def send_now(self, text: str) -> bool:
         socket, conn = self._socket, self._socket.conn

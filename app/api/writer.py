@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Protocol, cast
 
 from fastapi import WebSocket, WebSocketDisconnect
@@ -74,24 +75,34 @@ class Writer:
 
     async def run(self, subscription: Subscription) -> None:
         """Send until all is said, then close; a peer that takes nothing is dropped."""
-        subscription.send_now = self._outlet.send_now
+        subscription.send_now = partial(self._send_now, subscription)
         try:
             async with self._patience() as patience:
-                while (item := await subscription.take()) is not None:
+                drained = partial(self._drained, patience)
+                while (item := await subscription.take(drained)) is not None:
                     with patience:
                         if isinstance(item, str):
                             await self._socket.send_text(item)
                         else:
                             await self._socket.send_bytes(item)
-                    if self._outlet.waiting():
-                        with patience:
-                            await self._outlet.drained()
         except TimeoutError:
             self._outlet.abort()
         except WebSocketDisconnect:  # the reader is told, too
             pass
         else:
             await self.close(subscription.close_code or 1000)
+
+    def _send_now(self, subscription: Subscription, text: str) -> bool:
+        """Send a message where it comes up; what of it does not go at once is waited for."""
+        is_sent = self._outlet.send_now(text)
+        if is_sent and self._outlet.waiting():
+            subscription.wake()
+        return is_sent
+
+    async def _drained(self, patience: _Patience) -> None:
+        if self._outlet.waiting():
+            with patience:
+                await self._outlet.drained()
 
     async def close(self, code: int) -> None:
         """Close with ``code``, or drop who does not even take that."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from app.core import wire_out as out
 from app.runtime.clock import Clock
@@ -77,23 +77,26 @@ class Subscription:
             self._wake.set()
 
     def wake(self) -> None:
-        """Look for a frame."""
+        """Look for a frame, and whether the connection is ``drained``."""
         self._wake.set()
 
-    async def take(self) -> str | bytes | None:
+    async def take(self, drained: Callable[[], Awaitable[None]]) -> str | bytes | None:
         """Wait for the next message, or for a frame while no message waits.
 
-        None once all is said and the connection is to be closed.
+        Nothing is chosen before ``drained`` returns: then it must go out at once, or what comes up
+        meanwhile overtakes it. None once all is said and the connection is to be closed.
         """
-        while not self._waiting:
+        while True:
+            await drained()
+            if self._waiting:
+                self._moved_at = self._clock.now()
+                return self._waiting.popleft()
             if self.close_code is not None:
                 return None
             if (frame := self.media()) is not None:
                 return frame
             self._wake.clear()
             await self._wake.wait()
-        self._moved_at = self._clock.now()
-        return self._waiting.popleft()
 
 
 class Bus:

@@ -80,7 +80,7 @@ async def test_messages_go_before_frames(app: FastAPI, world: World) -> None:
     watching = await Watching.begin(world, app)
     socket = watching.socket
     socket.writable.clear()
-    await watching.see()  # the first piece of sound is in the writer's hands
+    await watching.see()
     for _ in range(3):
         await watching.see()
         world.room.say("noise")
@@ -91,7 +91,7 @@ async def test_messages_go_before_frames(app: FastAPI, world: World) -> None:
     socket.end(1000)
     await watching.serving
 
-    assert ["frame", "text", "text", "text", *["frame"] * 8] == kinds
+    assert ["text", "text", "text", *["frame"] * 9] == kinds
 
 
 async def test_slow_reader_gets_the_newest_picture(app: FastAPI, world: World) -> None:
@@ -116,6 +116,40 @@ async def test_slow_reader_gets_the_newest_picture(app: FastAPI, world: World) -
 
     assert [0, *[SKIPPED] * 5] == [header.flags for _, header in taken_at]
     assert {True} == {now - header.captured_us <= 80_000 for now, header in taken_at}
+
+
+async def test_message_does_not_overtake_one_that_waited(app: FastAPI, world: World) -> None:
+    """What comes up when the connection takes messages again is behind what waited for that."""
+    watching = await Watching.begin(world, app)
+    socket = watching.socket
+    socket.writable.clear()
+    world.room.say("first")
+    await settle()
+    socket.writable.set()
+    world.room.say("second")
+    await settle()
+    socket.end(1000)
+    await watching.serving
+    said = [told["event"]["event_type"] for told in socket.texts if told["type"] == "tavus.event"]
+
+    assert ["first", "second"] == said[-2:]
+
+
+async def test_message_sent_at_once_is_waited_for_too(app: FastAPI, world: World) -> None:
+    """A peer that does not take the last message is dropped 10 s later, though none follows."""
+    watching = await Watching.begin(world, app)
+    socket = watching.socket
+    socket.on_send = lambda _message: socket.writable.clear()
+    world.room.say("noise")
+    await world.clock.run(9 * S)
+    alive = not socket.aborted
+    await world.clock.run(2 * S)
+    aborted = socket.aborted
+    socket.end(1006)
+    await watching.serving
+
+    assert alive
+    assert aborted
 
 
 async def test_large_frame_on_a_slow_line_is_no_reason_to_be_dropped(

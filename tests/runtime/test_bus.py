@@ -65,6 +65,10 @@ def test_who_unsubscribed_hears_nothing_more() -> None:
     assert [] == waiting(heard)
 
 
+async def at_once() -> None:
+    """Be the way out of a connection that takes everything."""
+
+
 async def test_messages_are_taken_in_order_then_the_close() -> None:
     """What was said before the close is still handed out; then comes the end, again and again."""
     line = bus()
@@ -73,7 +77,7 @@ async def test_messages_are_taken_in_order_then_the_close() -> None:
     line.publish(out.SessionReady())
     line.close(4410)
     line.publish(out.ReplicaLeft())
-    taken = [await heard.take() for _ in range(4)]
+    taken = [await heard.take(at_once) for _ in range(4)]
 
     assert ["replica.joined", "session.ready"] == [json.loads(t)["type"] for t in taken[:2] if t]
     assert [None, None] == taken[2:]
@@ -97,7 +101,7 @@ async def test_message_goes_at_once_if_it_can() -> None:
         line.publish(out.SessionReady())
     room = 10
     line.publish(out.SessionReady())
-    waited = [json.loads(str(await heard.take()))["seq"] for _ in range(3)]
+    waited = [json.loads(str(await heard.take(at_once)))["seq"] for _ in range(3)]
     line.publish(out.SessionReady())
 
     assert [1, 2, 6] == [json.loads(text)["seq"] for text in sent]
@@ -108,7 +112,7 @@ async def test_take_waits() -> None:
     """A reader without messages waits for the next one."""
     line = bus()
     heard = line.subscribe()
-    taking = asyncio.create_task(heard.take())
+    taking = asyncio.create_task(heard.take(at_once))
     await settle()
     early = taking.done()
     line.publish(out.SessionReady())

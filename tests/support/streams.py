@@ -171,7 +171,8 @@ class RawSocket:
         return 0 if self.writable.is_set() else self.left
 
     async def drained(self) -> None:
-        await self.writable.wait()
+        while not self.writable.is_set():
+            await self.writable.wait()
 
     def send_now(self, text: str) -> bool:
         if not self.is_quick or not self.writable.is_set() or self.is_lost or self.close_code:
