@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn._types import ASGISendEvent
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode
@@ -60,11 +60,14 @@ class EdgeWebSocket(WebSocketsSansIOProtocol):
     _is_between = False
     """The parser has nothing of a message, nor of any frame."""
 
+    _is_awaited = False
+    """The application has done what it had to do for the message before, and asks for another."""
+
     def data_received(self, data: bytes) -> None:
         """Bring packets to who takes them, unless something waits before them; parse the rest."""
         if self._held:
             data, self._held = self._held + data, b""
-        is_idle = self._is_between and self.queue.empty()
+        is_idle = self._is_between and self._is_awaited and self.queue.empty()
         if is_idle and self.take is not None and not self.close_sent:
             data = self._take_packets(data, self.take)
         if data:
@@ -87,6 +90,14 @@ class EdgeWebSocket(WebSocketsSansIOProtocol):
             self._held = rest
             return b""
         return rest
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """Give the next message that nobody took where it arrived."""
+        self._is_awaited = True
+        try:
+            return await super().receive()
+        finally:
+            self._is_awaited = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell a lost connection as 1006; uvicorn says 1005, as if a close frame had come."""

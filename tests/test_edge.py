@@ -158,6 +158,32 @@ async def test_two_ways_in_keep_one_order(seed: int) -> None:
     assert 10 < both.taken < 300
 
 
+async def test_packet_waits_for_the_message_before_it() -> None:
+    """Nothing is taken while the application has still to do with a message that it has read."""
+    both, asked, done = Both(), asyncio.Event(), asyncio.Event()
+
+    async def ponder(ws: WebSocket) -> None:
+        with offered(ws.scope, both.take):
+            text = await ws.receive_text()
+            asked.set()
+            await done.wait()
+            both.got.append(text)
+            await both(ws)
+
+    async with serving(websocket_app(ponder), SETTINGS) as port:
+        client = await connect(f"ws://127.0.0.1:{port}", proxy=None)
+        await client.send("text")
+        await asked.wait()
+        await client.send(b"packet")
+        await (await client.ping())  # its pong: the server has read so far
+        done.set()
+        await until("all has come", partial(both.has, 2))
+        await client.close()
+        await both.over.wait()
+
+    assert ["text", b"packet"] == both.got
+
+
 async def test_rest_of_a_message_is_no_packet() -> None:
     """What follows a header that came by itself belongs to it, even if it begins as a packet."""
     both, text = Both(), b"a text of more than a packet"

@@ -17,7 +17,8 @@ class Inlet(Protocol):
     """What a server can do that ASGI has no word for."""
 
     take: Take | None
-    """Is offered each binary message for which nothing waits before it, in order."""
+    """Is offered each binary message that comes while the application waits in ``receive``, and
+    nothing else does: so each comes in its order."""
 
 
 @contextmanager
