@@ -87,10 +87,10 @@ class Pump:
         """What was handed over is accounted for, whatever the room says of it later."""
         self._handed.forget()
 
-    def heard(self, now: int) -> None:
+    def heard(self) -> None:
         """Hand over the audio that came, unless what waits before it waits for its time."""
         if self._playout.waiting and self._alarm.at is None:
-            self._run(now)
+            self._run(self._clock.now())
 
     def run(self) -> None:
         """Hand over all that may be now; be called again when it is time for more."""

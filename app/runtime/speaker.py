@@ -76,6 +76,7 @@ class Speaker:
             on_handed=self._on_handed,
         )
         self._hand_over = safe(self._pump.run)
+        self._pass_on = safe(self._pump.heard)
         self._interrupts = Interrupts(
             self.voice,
             self._pump,
@@ -187,7 +188,7 @@ class Speaker:
         is_plain = not voice.has_news and voice.open is not None and self._move is None
         self.teller.heard(now)
         if is_plain:
-            self._pump.heard(now)
+            self._pass_on()
         else:
             self.changed()
 

@@ -100,13 +100,13 @@ async def test_audio_is_taken_when_it_is_waited_for(rig: Rig) -> None:
     intake = rig.voice.intake
     rig.start()
     intake.start(None, AudioFormat(), None, rig.clock.now())
-    rig.pump.heard(rig.clock.now())
+    rig.pump.heard()
     nothing = len(rig.room.audio)
     intake.audio(SECOND * 3, rig.clock.now())
-    rig.pump.heard(rig.clock.now())
+    rig.pump.heard()
     burst = len(rig.room.audio)
     intake.audio(SECOND, rig.clock.now())
-    rig.pump.heard(rig.clock.now())
+    rig.pump.heard()
     later = len(rig.room.audio)
     await rig.clock.run(3 * S)
 
@@ -122,7 +122,7 @@ async def test_steady_speech_goes_on_after_a_gap(rig: Rig) -> None:
     for pause in (0, 0, 3000, 0, 700) * 4:
         for _ in range(10):
             intake.audio(SECOND[:960], rig.clock.now())
-            rig.pump.heard(rig.clock.now())
+            rig.pump.heard()
             await rig.clock.run(20 * MS)
         assert intake.unsent() < 960
         await rig.clock.run(pause * MS)

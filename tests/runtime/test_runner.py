@@ -14,6 +14,7 @@ from app import errors
 from app.core import events as e
 from app.core.session import MAX_LOSSES
 from app.core.spec import AudioPathName, Status
+from tests.support.client import Client
 from tests.support.clock import settle
 from tests.support.room import REPLICA, FakeRoom
 from tests.support.world import MS, S, Session, World, alone, speak
@@ -198,6 +199,24 @@ async def test_bug_in_a_task_ends_the_session(caplog: pytest.LogCaptureFixture) 
     assert ["utterance.done", "session.ended"] == session.types()[-2:]
     assert "ValueError: ('a bug'" in caplog.text
     assert [] == world.tavus.active()
+
+
+async def test_bug_in_handing_over_is_not_the_clients(caplog: pytest.LogCaptureFixture) -> None:
+    """It ends the session as ``internal`` too when it is a packet that is handed over."""
+    world = World()
+    async with world.session() as session:
+        client = await Client.connect(world, session)
+        await client.send()
+
+        def send(message: str, epoch: int, silence: int) -> int:
+            raise ValueError("a bug", message, epoch, silence)
+
+        world.room.send_audio = send  # type: ignore[method-assign]  # the bug
+        await client.send()
+
+    assert "internal" == session.of("session.ended")[0]["reason"]
+    assert 4410 == client.close_code
+    assert "ValueError: ('a bug'" in caplog.text
 
 
 async def test_bug_in_a_fact_or_timer_ends_the_session(caplog: pytest.LogCaptureFixture) -> None:
