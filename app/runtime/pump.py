@@ -118,6 +118,7 @@ class Pump:
             playback.handed(delivery, now)
             handed = True
             if self._on_handed(delivery) and not self._playout.waiting:
+                self._alarm.stop()  # what it was set for has come sooner
                 break
         return handed
 

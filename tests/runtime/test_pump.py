@@ -130,6 +130,28 @@ async def test_steady_speech_goes_on_after_a_gap(rig: Rig) -> None:
     assert 0 == rig.clock.waiting
 
 
+async def test_moment_that_comes_sooner_holds_nothing_up(rig: Rig) -> None:
+    """Once the replica has stopped nobody waits for when it would have by the clock."""
+    intake, playback = rig.voice.intake, rig.voice.playback
+    rig.start()
+    rig.speak()
+    intake.start(None, AudioFormat(), None, rig.clock.now())
+    intake.audio(SECOND, rig.clock.now())
+    rig.pump.run()
+    await rig.clock.run(100 * MS)
+    playback.started("form", None, rig.clock.now())
+    await rig.clock.run(S)
+    held = intake.unsent()
+    playback.stopped("form", None, 24_000, interrupted=False, now=rig.clock.now())
+    rig.voice.take()
+    rig.pump.run()
+    intake.audio(SECOND[:960], rig.clock.now())
+    rig.pump.heard()
+
+    assert 24_000 == held
+    assert intake.unsent() < 960
+
+
 @pytest.mark.parametrize(("as_string", "done"), [(False, True), (True, "true")])
 async def test_last_message_says_done(as_string: bool, done: bool | str) -> None:
     """The run ends with ``done``, written as the setting says, under one inference id."""
