@@ -28,12 +28,14 @@ class Pump:
         done_as_string: bool,
         touch: Callable[[int], None],
         on_handed: Callable[[Delivery], bool],
+        on_retry: Callable[[], None],
     ) -> None:
         """Make one without a room.
 
         ``touch`` is called, with the time, when what waited is handed over; ``on_handed`` after
         every chunk: it returns whether the chunk's utterance goes on, so that nothing is to be
-        handed over until more of that comes.
+        handed over until more of that comes. ``on_retry`` is called when what the room refused was
+        put back into the buffer, or given up.
         """
         self._voice = voice
         self._playout = voice.playout
@@ -42,6 +44,7 @@ class Pump:
         self._done_as_string = done_as_string
         self._touch = touch
         self._on_handed = on_handed
+        self._on_retry = on_retry
         self._handed = Handed(voice.playback)
         self._alarm = Alarm(call_at, self.run)
         self._room: Room | None = None
@@ -108,6 +111,7 @@ class Pump:
                     self._alarm.set(retry_at)
                     break
                 self._handed.retry()
+                self._on_retry()
             if not self._room.ready_for(self._path):
                 break
             delivery = playback.next(now)

@@ -74,6 +74,7 @@ class Speaker:
             done_as_string=settings.echo_done == "string",
             touch=touch,
             on_handed=self._on_handed,
+            on_retry=self._publish,
         )
         self._hand_over = safe(self._pump.run)
         self._pass_on = safe(self._pump.heard)

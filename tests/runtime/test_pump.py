@@ -38,6 +38,7 @@ class Rig:
             done_as_string=done_as_string,
             touch=self.touched.append,
             on_handed=self._on_handed,
+            on_retry=lambda: None,
         )
 
     def _on_handed(self, delivery: Delivery) -> bool:

@@ -177,6 +177,23 @@ async def test_stop_right_after_the_answer_stays_in_no_room() -> None:
     assert [] == world.tavus.active()
 
 
+async def test_refusal_behind_an_interrupt_settles_it() -> None:
+    """Nothing of it was heard, then: it is told when that is known, not when the clock says so."""
+    world = World()
+    async with world.session() as session:
+        client = await Client.connect(world, session)
+        await client.send(bytes(480))
+        await client.say("interrupt")
+        await settle()
+        early = session.of("utterance.done")
+        world.room.report(e.MessageFailed(1, definite=True, reason="full"))
+        await world.clock.run(200 * MS)
+        (done,) = session.of("utterance.done")
+
+    assert [] == early
+    assert ("interrupted", 0) == (done["status"], done["sent_ms"])
+
+
 # --- hostile and broken
 
 
