@@ -55,9 +55,7 @@ def _ratio(measure: str, other: str) -> Values:
     """Divide in each round what was measured in it: a change of the machine meets both."""
 
     def values(figures: Figures, subject: str) -> list[float]:
-        rounds = zip(
-            figures.values(measure, subject), figures.values(measure, other), strict=False
-        )
+        rounds = zip(figures.values(measure, subject), figures.values(measure, other), strict=False)
         return [ours / theirs for ours, theirs in rounds if theirs]
 
     return values
