@@ -93,7 +93,7 @@ class Interrupts:
             self._is_untold = self._is_untold or (cut is not None and bool(self._conversation_id))
             self._confirm(pending)
         else:
-            clearing = self._room.clear_audio(cut.epoch)
+            clearing = _clear(self._room, cut.epoch)
             carrying_out = self._carry_out(pending, clearing, self._room, self._conversation_id)
             self._tasks.spawn("interrupt", carrying_out)
         return pending.accepted
@@ -154,3 +154,13 @@ class Interrupts:
             )
             self._metrics.interrupted(now - pending.arrived)
         pending.accepted.set_result(report)
+
+
+def _clear(room: Room, epoch: int) -> asyncio.Future[int]:
+    """Have the room stop, now. A bug in that is one of the task that waits for it."""
+    try:
+        return room.clear_audio(epoch)
+    except Exception as bug:  # noqa: BLE001  # whatever it is, it is raised there
+        failed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        failed.set_exception(bug)
+        return failed

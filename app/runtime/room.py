@@ -38,7 +38,10 @@ class Room(Protocol):
         ...
 
     def attend(self, on_ready: Callable[[], None]) -> None:
-        """Call this whenever ``ready_for`` is true again; a room that is gone never is."""
+        """Call this whenever ``ready_for`` is true again; a room that is gone never is.
+
+        It may come before the fact that brought it about, but not before ``MessageFailed``.
+        """
         ...
 
     def ready_for(self, path: AudioPathName) -> bool:
@@ -72,7 +75,7 @@ class Room(Protocol):
         """Drop all audio older than ``epoch`` that is not yet with the device.
 
         The result is the track samples (padding included) really handed to the device since
-        joining. It is for the caller to bound the time that it waits for it.
+        joining. It is for the caller to bound the time that it waits, and to shield it then.
         """
         ...
 

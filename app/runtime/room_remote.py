@@ -207,7 +207,8 @@ class RemoteRoom:
             case link.Cleared(_, epoch, samples):
                 self._frames.cleared(epoch, samples)
                 for answer in self._clears.pop(epoch, []):
-                    answer.set_result(samples)
+                    if not answer.done():
+                        answer.set_result(samples)
             case link.Sent(_, number):
                 self._answer(number)
             case link.Refused(_, number, reason, too_large):
@@ -288,5 +289,6 @@ class RemoteRoom:
         self._messages.close()
         for answers in self._clears.values():
             for answer in answers:
-                answer.set_result(self._frames.consumed)
+                if not answer.done():
+                    answer.set_result(self._frames.consumed)
         self._clears.clear()

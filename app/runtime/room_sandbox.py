@@ -59,6 +59,9 @@ FRAMES_AHEAD = 2
 MAX_BYTES = 1024 * 1024
 """Largest message of the link; a room's app messages are far smaller."""
 
+OUTGOING = 64
+"""Most messages of the link that wait; it is far gone with more than credits allow for a minute."""
+
 FRAME_HEADER = struct.Struct("!IH")
 
 
@@ -84,7 +87,7 @@ class SandboxRoom:
         self._clock = clock
         self._tasks = tasks
         self._connection: ClientConnection | None = None
-        self._outgoing: asyncio.Queue[str | bytes | None] = asyncio.Queue()
+        self._outgoing: asyncio.Queue[str | bytes | None] = asyncio.Queue(OUTGOING)
         self._reader: asyncio.Task[None] | None = None
         self._writer: asyncio.Task[None] | None = None
         self._joined: asyncio.Future[None] | None = None
@@ -131,8 +134,8 @@ class SandboxRoom:
         connection = self._connection
         if connection is None or not first:
             return
-        self._put({"op": "leave"})
-        self._outgoing.put_nowait(None)
+        self._say({"op": "leave"})
+        self._put(None)
         if self._writer is not None:
             await asyncio.wait({self._writer}, timeout=LEAVE_TIMEOUT_S)
             self._writer.cancel()
@@ -154,7 +157,7 @@ class SandboxRoom:
     def write_audio(self, epoch: int, chunk: Chunk) -> None:
         """Hand over a frame of track audio."""
         self._frames.wrote(epoch, chunk.length)
-        self._outgoing.put_nowait(FRAME_HEADER.pack(epoch, chunk.silence) + chunk.pcm)
+        self._put(FRAME_HEADER.pack(epoch, chunk.silence) + chunk.pcm)
 
     def send_audio(self, message: str, epoch: int, silence: int) -> int:
         """Hand over audio as an app message."""
@@ -174,7 +177,7 @@ class SandboxRoom:
             answer.set_result(self._frames.consumed)  # nothing reaches the device any more
             return answer
         self._clears.setdefault(epoch, []).append(answer)
-        self._put({"op": "clear", "epoch": epoch})
+        self._say({"op": "clear", "epoch": epoch})
         return answer
 
     def watch(self, wants: Wants) -> None:
@@ -202,11 +205,19 @@ class SandboxRoom:
         number = self._message_ids
         self._unconfirmed[number] = self._clock.now()
         self._watch_confirmations()
-        self._put({"op": "message", "id": number, "message": message, **fields})
+        self._say({"op": "message", "id": number, "message": message, **fields})
         return number
 
-    def _put(self, operation: dict[str, Any]) -> None:
-        self._outgoing.put_nowait(msgspec.json.encode(operation).decode())
+    def _say(self, operation: dict[str, Any]) -> None:
+        self._put(msgspec.json.encode(operation).decode())
+
+    def _put(self, data: str | bytes | None) -> None:
+        """Send this after all that waits; None is the end."""
+        try:
+            self._outgoing.put_nowait(data)
+        except asyncio.QueueFull:
+            if self._connection is not None:
+                self._connection.transport.abort()
 
     async def _write(self, connection: ClientConnection) -> None:
         """Send what is handed over until the link ends, of which the reader tells."""
@@ -231,7 +242,7 @@ class SandboxRoom:
         except (msgspec.DecodeError, LookupError, TypeError):
             why = "the room said something that cannot be understood"
             connection.transport.abort()
-        self._outgoing.put_nowait(None)
+        self._put(None)
         if not self._gone:
             self._let_go()
             self._dead = True

@@ -129,6 +129,23 @@ async def test_room_that_does_not_confirm_is_not_waited_for() -> None:
         assert ["clear 1", "interrupt"] == after_cut(world.room)[:2]
 
 
+async def test_bug_in_stopping_ends_the_session() -> None:
+    """Nobody knows what is still played: the session ends, and the interrupt is accounted for."""
+    world = World()
+
+    def broken(epoch: int) -> asyncio.Future[int]:
+        raise ValueError("a bug", epoch)
+
+    async with world.session() as session:
+        speak(session, 2)
+        world.room.clear_audio = broken  # type: ignore[method-assign]  # the bug
+        accepted = await session.runner.interrupt()
+        await settle()
+
+        assert accepted.interrupted
+        assert "internal" == session.of("session.ended")[0]["reason"]
+
+
 async def test_two_at_once_are_accounted_in_order() -> None:
     """From both ways at once: epochs 1 and 2, told in that order, each by its own."""
     world = World()

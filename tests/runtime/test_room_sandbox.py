@@ -28,7 +28,7 @@ from app.core.spec import AudioPathName
 from app.runtime.clock import Clock, SystemClock
 from app.runtime.encoders import Encoders
 from app.runtime.room import Room
-from app.runtime.room_sandbox import CONFIRM_NS, SandboxRoom, link_url
+from app.runtime.room_sandbox import CONFIRM_NS, OUTGOING, SandboxRoom, link_url
 from app.runtime.tasks import Tasks
 from tests.support.clock import FakeClock
 from tests.support.sandbox import echo_message, kinds, running_sandbox
@@ -393,6 +393,19 @@ async def test_a_message_that_nests_too_deep_is_passed_over() -> None:
         await guest.close()
 
     assert {"event_type": "fine"} == received.message
+
+
+async def test_a_link_that_takes_nothing_is_given_up() -> None:
+    """More than ever waits on a link that is alive ends it."""
+    async with RudeRoom() as rude:
+        guest = Guest(rude.url)
+        await guest.room.join()
+        clears = [guest.room.clear_audio(epoch) for epoch in range(OUTGOING + 1)]
+        (failed,) = await guest.until(RoomFailed)
+        await guest.close()
+
+    assert [0] * len(clears) == [await clear for clear in clears]
+    assert "lost" in failed.error.detail
 
 
 async def test_only_four_messages_are_unconfirmed() -> None:

@@ -214,5 +214,5 @@ class FakeRoom:
         samples = self._in_device.popleft()
         if self._in_device:
             self._consume_later(self._in_device[0])
-        self._report(e.AudioConsumed(samples, self.clock.now()))
         self._on_ready()
+        self._report(e.AudioConsumed(samples, self.clock.now()))
