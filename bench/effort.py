@@ -14,7 +14,9 @@ class Effort:
     levels: tuple[int, ...] = (1, 10, 50, 100, 200, 400)
     """Real-time sessions at once."""
     level_rounds: int = 2
-    """In so many of the rounds all levels are run; in the others what the limit needs."""
+    """In so many of the rounds all levels are run; in the others what is compared."""
+    compared: tuple[int, ...] = (50,)
+    """Those of the levels at which subjects are held against each other."""
     most: int = 1500
     """Sessions that are open when the most is looked for."""
     precision: float = 0.05
@@ -45,13 +47,14 @@ class Effort:
 
 
 FULL = Effort()
-PEER = Effort(levels=(50,), level_rounds=5, starts=3)
+PEER = Effort(levels=(50,), starts=3)
 """Twice as many subjects in the same time."""
 
 QUICK = Effort(
     rounds=1,
     levels=(1, 2),
     level_rounds=1,
+    compared=(),
     most=4,
     precision=1.0,
     repeats=0,

@@ -31,7 +31,7 @@ def run(subjects: Sequence[Subject], effort: Effort, figures: Figures, folder: P
     """Alternate the subjects, so that a change of the machine meets all of them."""
     spare = iter(range(effort.repeats))
     for turn in range(effort.rounds):
-        levels = effort.levels if turn < effort.level_rounds else ()
+        levels = effort.levels if turn < effort.level_rounds else effort.compared
         for subject in subjects:
             with staged(
                 subject, folder / f"realtime-{turn}-{subject.module}-{subject.name}"

@@ -19,6 +19,7 @@ _NOTHING.flags.writeable = False
 _S16 = np.dtype("<i2")
 _LEAST, _MOST = np.array(-32768, np.float32), np.array(32767, np.float32)
 """What 16 bits hold. As arrays, since numpy takes longer for numbers."""
+_LEAST.flags.writeable = _MOST.flags.writeable = False
 
 
 def resampled_length(samples: int, rate: int) -> int:
