@@ -62,7 +62,7 @@ class Visit:
 
     def answer(self, number: int) -> list[Any]:
         """Wait for the arguments of a completion."""
-        found = self._wait(lambda: [line for line in self._said() if line.get("id") == number])
+        found = self.wait(lambda: [line for line in self._said() if line.get("id") == number])
         answer: list[Any] = found[0]["answer"]
         return answer
 
@@ -72,7 +72,7 @@ class Visit:
 
     def events(self, method: str, count: int = 1, **wanted: Any) -> list[dict[str, Any]]:
         """Wait until a callback came so often; ``wanted`` is a part of its first argument."""
-        return self._wait(
+        return self.wait(
             lambda: self._events(method, wanted),
             lambda found: len(found) >= count,
         )
@@ -109,7 +109,8 @@ class Visit:
         lines = (self._folder / "said.jsonl").read_bytes().split(b"\n")[:-1]
         return [json.loads(line) for line in lines]
 
-    def _wait(self, look: Callable[[], T], enough: Callable[[T], bool] = bool) -> T:
+    def wait(self, look: Callable[[], T], enough: Callable[[T], bool] = bool) -> T:
+        """Look until it is enough; returns what was seen then."""
         end = time.monotonic() + DEADLINE_S
         while not enough(found := look()):
             assert time.monotonic() < end, f"never came: {self._said()[-20:]} {self._errors()}"
