@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from app.core.pcm import SAMPLE_RATE, ns_to_samples, samples_to_ns
-
-NS = 1_000_000_000
-"""Nanoseconds in a second."""
+from app.core.pcm import ns_to_samples, samples_to_ns
 
 
 class Playhead:
@@ -71,8 +68,7 @@ class Playhead:
     def _catch_up(self, now: int) -> None:
         if self._anchor is None:
             return
-        left = self.handed - self._base
-        if (now - self._anchor) * SAMPLE_RATE >= left * NS:
+        if ns_to_samples(now - self._anchor) >= self.handed - self._base:
             self._dry_at = self._anchor + samples_to_ns(self.handed - self._base)
             self._anchor, self._base = None, self.handed
 

@@ -61,8 +61,6 @@ class Timers:
         self._report = report
         self._running: dict[Timer, Alarm] = {}
         self._countdowns: dict[Timer, Countdown] = {}
-        self._idle: Countdown | None = None
-        """Of ``Timer.IDLE``, once that was started."""
         self._touched_at = 0
         """When something last counted as activity, in ns."""
         self._asked_at = 0
@@ -120,7 +118,7 @@ class Timers:
         Every packet does, so mostly it is only noted for when the alarm rings.
         """
         self._touched_at = at
-        idle = self._idle
+        idle = self._countdowns.get(Timer.IDLE)
         if idle is not None and idle.noticed and Timer.IDLE in self._running:
             idle.restart(at)
             self._running[Timer.IDLE].set(idle.next_deadline())
@@ -139,7 +137,6 @@ class Timers:
 
     def _count_down(self, timer: Timer, duration: int) -> None:
         self._countdowns[timer] = Countdown(duration, self._clock.now())
-        self._idle = self._countdowns.get(Timer.IDLE)
         self._running[timer] = Alarm(self._call_at, lambda: self._watch(timer))
         self._watch(timer)
 
