@@ -72,7 +72,7 @@ def learn(rows: Rows, sent: Ints) -> Need:
     """Learn from sessions at rest; ``sent`` is packet × session, ns."""
     best: dict[int, int] = {}
     for session, (times, ends) in enumerate(_hand_overs(rows, sent.shape[1])):
-        packets = np.searchsorted(sent[:, session], times, side="right") - 1
+        packets = np.searchsorted(_sent(sent, session), times, side="right") - 1
         for end, packet in zip(ends.tolist(), packets.tolist(), strict=True):
             best[end] = min(packet, best.get(end, packet))
     order = sorted(best)
@@ -87,9 +87,9 @@ def measure(rows: Rows, sent: Ints, need: Need, warm_up: int) -> Delays:
     means: list[float] = []
     firsts: list[float] = []
     missing = 0
-    expected = need.complete(len(sent))
     for session, (times, ends) in enumerate(_hand_overs(rows, sent.shape[1])):
-        stamps = sent[:, session]
+        stamps = _sent(sent, session)
+        expected = need.complete(len(stamps))
         packets = need.of(ends)
         warm = packets >= warm_up
         framework.append((times[warm] - stamps[packets[warm]]) / 1e6)
@@ -100,6 +100,12 @@ def measure(rows: Rows, sent: Ints, need: Need, warm_up: int) -> Delays:
     together = np.sort(np.concatenate(framework)) if framework else np.empty(0)
     mean_ms = float(np.mean(means)) if means else np.inf
     return Delays(together, mean_ms, float(np.median(firsts or [np.inf])), missing)
+
+
+def _sent(sent: Ints, session: int) -> Ints:
+    """When each packet of one session was sent."""
+    stamps = sent[:, session]
+    return stamps[stamps > 0]
 
 
 def _mean(times: Ints, ends: Ints, stamps: Ints) -> float:

@@ -54,6 +54,10 @@ SUBSCRIBE = b"""\
 VIEWER = -1
 """The session of a connection that only watches."""
 
+PHASES = 25
+"""Packets, within which sessions begin: else what comes every so often, such as a whole piece or an
+acknowledgement, would come in all of them at once."""
+
 MARK = b'{"type":"mark","name":"m"}'
 
 
@@ -188,11 +192,13 @@ class Generator:
         interrupt_ms: int = 0,
         rest_ms: int = 0,
     ) -> dict[str, Any]:
-        """Send ``packets`` packets of 20 ms on each of the first sessions, in real time.
+        """Send packets of 20 ms on each of the first sessions, in real time.
 
-        ``marks``: a mark a second. ``interrupt_ms``: every so often one session after the other
-        interrupts and then says nothing for ``rest_ms``. ``out`` gets ``sent`` (packet × session,
-        ns, 0: not sent) and ``interrupts`` (session, sent, accepted, resumed).
+        ``packets``: how many the first one sends; others begin later, since nobody's customers
+        begin together, and all end together. ``marks``: a mark a second. ``interrupt_ms``: every so
+        often one session after the other interrupts and then says nothing for ``rest_ms``. ``out``
+        gets ``sent`` (packet × session, ns, 0: not sent) and ``interrupts`` (session, sent,
+        accepted, resumed).
         """
         frames = packet_frames(20)
         mark = text_frame(MARK)
@@ -202,10 +208,14 @@ class Generator:
         begin = time.monotonic_ns() + START_NS
         interrupts: list[Interrupt] = []
         resting: dict[int, Interrupt] = {}
+        late: list[int] = []
         interrupt_at = begin + rest_ms * 1_000_000 if interrupt_ms else 1 << 62
         for number in range(packets * sessions):
             self._until(begin + int(number * step), read=number % READ_EVERY == 0)
-            packet, session = divmod(number, sessions)
+            slot, session = divmod(number, sessions)
+            packet = slot - session % PHASES
+            if packet < 0:
+                continue
             now = time.monotonic_ns()
             if now >= interrupt_at:
                 interrupt_at += interrupt_ms * 1_000_000
@@ -219,9 +229,10 @@ class Generator:
                 cut_here.resumed = now
                 del resting[session]
             wire = self._wires[session]
-            stamps[number] = now
+            stamps[packet * sessions + session] = now
+            late.append(now - begin - int(number * step))
             wire.send(frames[packet % len(frames)])
-            if marks and packet % 50 == 49:
+            if marks and (slot + session) % 50 == 49:
                 wire.send(mark)
         end = time.monotonic_ns()
         for cut in resting.values():
@@ -229,8 +240,6 @@ class Generator:
         self.wait(100)
         rows = [(cut.session, cut.sent, cut.accepted, cut.resumed) for cut in interrupts]
         np.savez(out, sent=sent, interrupts=np.array(rows, np.int64).reshape(-1, 4))
-        due = begin + (np.arange(packets * sessions) * step).astype(np.int64)
-        late = (sent.reshape(-1) - due)[sent.reshape(-1) > 0]
         return {"begin": begin, "end": end, "late_p99_us": int(np.percentile(late, 99) / 1000)}
 
     def burst(

@@ -83,8 +83,8 @@ def test_quality_is_measured_in_sound() -> None:
 
 def test_need_is_learned_from_the_quickest() -> None:
     """A session that is late once does not spoil what its neighbour taught."""
-    sent = np.array([[0, 5], [20, 25], [40, 45]], np.int64) * MS
-    rows = _rows((0, 21, 480), (1, 26, 480), (0, 66, 480), (1, 46, 480))
+    sent = np.array([[1, 5], [21, 25], [41, 45]], np.int64) * MS
+    rows = _rows((0, 22, 480), (1, 26, 480), (0, 67, 480), (1, 46, 480))
 
     need = learn(rows, sent)
 
@@ -95,10 +95,10 @@ def test_need_is_learned_from_the_quickest() -> None:
 
 def test_delays_tell_the_framework_from_buffering() -> None:
     """A piece that a later packet completed is only late for what came after that packet."""
-    sent = np.array([[0], [20], [40]], np.int64) * MS
-    need = learn(_rows((0, 20, 480), (0, 40, 480)), sent)
+    sent = np.array([[1], [21], [41]], np.int64) * MS
+    need = learn(_rows((0, 21, 480), (0, 41, 480)), sent)
 
-    delays = measure(_rows((0, 23, 480), (0, 41, 480)), sent, need, 0)
+    delays = measure(_rows((0, 24, 480), (0, 42, 480)), sent, need, 0)
 
     assert [1.0, 3.0] == delays.framework.tolist()
     assert 22.0 == delays.mean_ms
@@ -108,12 +108,24 @@ def test_delays_tell_the_framework_from_buffering() -> None:
 
 def test_what_is_not_handed_over_is_missing() -> None:
     """A backlog shows even though nothing that was handed over was late."""
-    sent = np.array([[0], [20], [40]], np.int64) * MS
-    need = learn(_rows((0, 20, 480), (0, 40, 480)), sent)
+    sent = np.array([[1], [21], [41]], np.int64) * MS
+    need = learn(_rows((0, 21, 480), (0, 41, 480)), sent)
 
-    delays = measure(_rows((0, 21, 480)), sent, need, 0)
+    delays = measure(_rows((0, 22, 480)), sent, need, 0)
 
     assert 480 == delays.missing
+
+
+def test_who_begins_later_has_less_to_say() -> None:
+    """Packets that a session did not send are missed by nobody."""
+    sent = np.array([[1, 21], [21, 41], [41, 0]], np.int64) * MS
+    rows = _rows((0, 21, 480), (0, 41, 480), (1, 42, 480))
+    need = learn(rows, sent)
+
+    delays = measure(rows, sent, need, 0)
+
+    assert [0.0, 0.0, 1.0] == delays.framework.tolist()
+    assert 0 == delays.missing
 
 
 def test_cores_are_those_before_the_bench_binds_itself() -> None:
