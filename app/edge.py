@@ -77,12 +77,11 @@ class EdgeWebSocket(WebSocketsSansIOProtocol):
     def _take_packets(self, data: bytes, take: Take) -> bytes:
         """Bring packets to ``take`` until it wants no more; returns the rest."""
         at = 0
-        while at < len(data):
-            packet = read_packet(data, at)
-            if packet is None:
-                break
+        packet = read_packet(data, at)
+        while packet is not None:
             payload, end = packet
-            if not take(payload):
+            packet = read_packet(data, end) if end < len(data) else None
+            if not take(payload, packet is not None):
                 return data[at:]
             at = end
         rest = data[at:]

@@ -95,10 +95,16 @@ class Both:
     def __init__(self) -> None:
         self.got: list[bytes | str] = []
         self.taken = 0
+        self.promises = 0
+        self.is_promised = False
+        """Another message is to be offered before anything else happens."""
         self.over = asyncio.Event()
 
-    def take(self, data: bytes) -> bool:
+    def take(self, data: bytes, more: bool) -> bool:  # as ``Take`` says
+        self.promises += more
+        self.is_promised = more
         if data.startswith(b"no"):
+            self.is_promised = False
             return False
         self.taken += 1
         self.got.append(data)
@@ -110,6 +116,7 @@ class Both:
     async def __call__(self, ws: WebSocket) -> None:
         with offered(ws.scope, self.take):
             while (message := await ws.receive())["type"] == "websocket.receive":
+                assert not self.is_promised
                 data = message.get("bytes")
                 self.got.append(message["text"] if data is None else data)
                 await asyncio.sleep(0)
@@ -156,6 +163,7 @@ async def test_two_ways_in_keep_one_order(seed: int) -> None:
 
     assert sent == both.got
     assert 10 < both.taken < 300
+    assert both.promises
 
 
 async def test_packet_waits_for_the_message_before_it() -> None:

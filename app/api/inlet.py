@@ -9,8 +9,9 @@ from typing import Any, Protocol, cast
 INLET = "avatar_bridge.inlet"
 """In a WebSocket scope's ``extensions``: the connection's ``Inlet``."""
 
-Take = Callable[[bytes], bool]
-"""Takes a message, or leaves it for ``receive``; must not raise."""
+Take = Callable[[bytes, bool], bool]
+"""Takes a message, or leaves it for ``receive``; must not raise. It is told whether the next one is
+here, too, and offered at once."""
 
 
 class Inlet(Protocol):

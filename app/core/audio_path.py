@@ -1,7 +1,8 @@
 """Client bytes to chunks of 24 kHz speech: decode ▸ resample ▸ chunk.
 
-No queue between the stages, and nothing is held but what a stage cannot know yet: a header or a
-sample that is not whole, the resampler's look-ahead, a chunk that is not full.
+No queue between the stages, and nothing is held but what cannot make a chunk yet: a header or a
+sample that is not whole, the resampler's look-ahead, a chunk that is not full. So packets wait, as
+they came, until a chunk may come of them: each stage then works on all of them at once.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from app.core.decode import Decoder
 from app.core.pcm import SAMPLE_RATE, AudioFormat, Chunk, Encoding
 from app.core.resample import Resampler, resampled_length, to_s16
 from app.core.wav import Piece, WavReader
+
+MOST_AT_ONCE_MS = 320
+"""How much audio that comes all at once is worked on together. The stages take little longer for
+it than for a packet; for much more they do, since it does not fit into the processor's cache."""
 
 _AS_IT_IS = AudioFormat(Encoding.S16LE, SAMPLE_RATE, 1)
 """What needs neither decoding nor resampling."""
@@ -54,8 +59,11 @@ class AudioPath:
         self.partial = False
         """After ``end``: a part of a sample was left, at the end or before a later header."""
 
-    def feed(self, data: bytes | memoryview) -> list[Chunk]:
-        """Take the next bytes; returns the chunks that are now full.
+    def feed(self, data: bytes | memoryview, *, more: bool = False) -> list[Chunk] | None:
+        """Take the next bytes; returns the chunks that are now full, None when they wait for more.
+
+        They do when no chunk can come of them yet, and mostly when there is ``more``, which the
+        caller has at hand.
 
         Raises FormatMismatch when this is not the audio that was announced. The utterance is then
         dead: call ``clear``.
@@ -63,9 +71,9 @@ class AudioPath:
         if not self._bare:
             return self._take(self._wav.push(data))
         segment = self._segment
-        samples = segment.push(data)
+        samples = segment.push(data, more=more)
         self.received = self._before + segment.received
-        return self._chunker.push(samples)
+        return None if samples is None else self._cut(samples)
 
     def end(self) -> list[Chunk]:
         """Finish the utterance: returns the resampler's tail and the last chunk. Call it once.
@@ -87,14 +95,21 @@ class AudioPath:
                 self._segment = _Segment(piece, self._quality)
                 self.format = piece
             else:
-                chunks += self._chunker.push(self._segment.push(piece))
+                samples = self._segment.push(piece, more=False)
+                chunks += () if samples is None else self._cut(samples)
         self.received = self._before + self._segment.received
         self._bare = self._wav.is_bare
         return chunks
 
+    def _cut(self, samples: NDArray[np.int16]) -> list[Chunk]:
+        chunks = self._chunker.push(samples)
+        self._segment.wait_for(self._chunker.missing)
+        return chunks
+
     def _end_segment(self) -> list[Chunk]:
+        chunks = self._chunker.push(self._segment.end())
         self.partial |= self._segment.partial
-        return self._chunker.push(self._segment.end())
+        return chunks
 
 
 class _Segment:
@@ -104,23 +119,51 @@ class _Segment:
         self._decoder = Decoder(fmt)
         self._resampler = Resampler(fmt.sample_rate, quality)
         self._rate = fmt.sample_rate
+        self._frame_bytes = fmt.frame_bytes()
+        self._at_once = fmt.sample_rate * MOST_AT_ONCE_MS // 1000 * self._frame_bytes
         self._as_it_is = fmt == _AS_IT_IS
+        self._held: list[bytes] = []
+        """What waits for more."""
+        self._size = 0
+        """Bytes taken so far."""
+        self._enough = 0
+        """Of how many bytes taken something may come."""
+        self._most = 0
+        """At how many bytes taken nothing waits for more that is at hand."""
         self.received = 0
         """Samples at 24 kHz that all of it so far will come to."""
 
-    def push(self, data: bytes | memoryview) -> NDArray[np.int16]:
-        decoder = self._decoder
-        if self._as_it_is:
-            words: NDArray[np.int16] = decoder.words(data)
-            self.received = decoder.samples
-            return words
-        floats = decoder.push(data)
-        self.received = resampled_length(decoder.samples, self._rate)
-        return to_s16(self._resampler.push(floats))
+    def push(self, data: bytes | memoryview, *, more: bool) -> NDArray[np.int16] | None:
+        """Take the next bytes; None when they wait for more."""
+        size = self._size = self._size + len(data)
+        self.received = resampled_length(size // self._frame_bytes, self._rate)
+        held = self._held
+        if size < self._enough or (more and size < self._most):
+            held.append(bytes(data))
+            return None
+        if held:
+            data = b"".join((*held, data))
+            held.clear()
+        return self._convert(data)
+
+    def wait_for(self, samples: int) -> None:
+        """Let what comes wait until there may be so many samples more."""
+        lacking = self._resampler.lacks(samples)
+        self._enough = (self._decoder.samples + lacking) * self._frame_bytes
+        self._most = self._size + self._at_once
 
     def end(self) -> NDArray[np.int16]:
-        return to_s16(self._resampler.flush())
+        """Return all that waits, and the tail."""
+        waiting = self._convert(b"".join(self._held))
+        return np.concatenate((waiting, to_s16(self._resampler.flush())))
 
     @property
     def partial(self) -> bool:
+        """After ``end``: a part of a sample was left."""
         return self._decoder.leftover() > 0
+
+    def _convert(self, data: bytes | memoryview) -> NDArray[np.int16]:
+        if self._as_it_is:
+            words: NDArray[np.int16] = self._decoder.words(data)
+            return words
+        return to_s16(self._resampler.push(self._decoder.push(data)))

@@ -45,35 +45,39 @@ class Chunker:
         """Make an empty one."""
         self._framing = framing
         self._size = framing.first
-        self._held = bytearray()
+        self._held = b""
 
     def push(self, samples: NDArray[np.int16]) -> list[Chunk]:
         """Take contiguous little-endian samples; returns the chunks that wait for no more."""
-        held = self._held
-        held += samples.data
+        held = self._held + samples.data
         chunks: list[Chunk] = []
-        start = 0
-        while (end := start + self._size * SAMPLE_BYTES) <= len(held):
-            with memoryview(held) as view:
-                chunks.append(Chunk(bytes(view[start:end]), self._size))
-            self._size = self._framing.rest
-            start = end
-        left = (len(held) - start) // SAMPLE_BYTES
-        if not self._framing.waits and left >= self._framing.first:
-            chunks.append(Chunk(bytes(held[start:]), left))
-            start = len(held)
-        del held[:start]
+        start, size = 0, self._size
+        while (end := start + size * SAMPLE_BYTES) <= len(held):
+            chunks.append(Chunk(held[start:end], size))
+            start, size = end, self._framing.rest
+        if not self._framing.waits:
+            left = (len(held) - start) // SAMPLE_BYTES
+            if left >= self._framing.first:
+                chunks.append(Chunk(held[start:], left))
+                start = len(held)
+        self._held, self._size = held[start:], size
         return chunks
+
+    @property
+    def missing(self) -> int:
+        """Samples without which ``push`` returns nothing."""
+        size = self._size if self._framing.waits else self._framing.first
+        return size - len(self._held) // SAMPLE_BYTES
 
     def flush(self) -> list[Chunk]:
         """Return what is left, padded if the framing says so, and be ready for a new utterance."""
         samples = len(self._held) // SAMPLE_BYTES
         silence = self._size - samples if self._framing.pad else 0
-        pcm = bytes(self._held) + bytes(silence * SAMPLE_BYTES)
+        pcm = self._held + bytes(silence * SAMPLE_BYTES)
         self.clear()
         return [Chunk(pcm, samples, silence)] if samples else []
 
     def clear(self) -> None:
         """Drop what is held; the next chunk is a first one again."""
-        self._held.clear()
+        self._held = b""
         self._size = self._framing.first

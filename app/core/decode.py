@@ -39,11 +39,13 @@ class Decoder:
     def words(self, data: bytes | memoryview) -> NDArray[Any]:
         """Return the whole samples as they are written, mostly a view of ``data``."""
         if self._rest:
-            data = self._rest + data
-        whole = len(data) // self._frame_bytes
-        self._rest = bytes(data[whole * self._frame_bytes :])
+            data, self._rest = self._rest + data, b""
+        whole, left = divmod(len(data), self._frame_bytes)
+        if left:
+            self._rest = bytes(data[-left:])
+            data = data[:-left]
         self.samples += whole
-        return np.frombuffer(data, self._dtype, whole * self._items)
+        return np.frombuffer(data, self._dtype)
 
     def leftover(self) -> int:
         """Bytes of a sample that is not whole yet."""

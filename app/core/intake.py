@@ -125,28 +125,34 @@ class Intake:
         self.explicit = True
         self._discard.because("refused")
 
-    def audio(self, data: bytes | memoryview, now: int) -> None:
+    def audio(self, data: bytes | memoryview, now: int, *, more: bool = False) -> bool:
         """Take a piece of audio, or discard it when it belongs to no utterance.
 
-        Raises ``FormatMismatch``, ``TooManyUtterances``; the rest of the utterance is discarded.
+        ``more``: another piece follows at once, so this one may wait for it. Returns whether
+        anything came of it but that it waits. Raises ``FormatMismatch``, ``TooManyUtterances``; the
+        rest of the utterance is discarded.
         """
         self._last_audio_at = now
         utterance = self._utterances.open
         if utterance is None:
             if self._discards():
                 self._drop(len(data))
-                return
+                return True
             utterance = self._open_implicit(now, len(data))
         utterance.accepted_bytes += len(data)
         if utterance.first_audio_at is None:
             utterance.first_audio_at = now
         try:
-            chunks = self._path.feed(data)
+            chunks = self._path.feed(data, more=more)
         except FormatMismatch:
             self._fail(utterance)
             self._discard.because("refused", utterance, muted=True)
             raise
+        if chunks is None:
+            utterance.received = self._path.received
+            return False
         self._push(utterance, chunks)
+        return True
 
     def admit(self, size: int, now: int, ref: str | None = None) -> bool:
         """Whether a message of ``size`` bytes of audio fits into the buffer whole.
@@ -154,13 +160,15 @@ class Intake:
         When it does not, it is refused with the rest of its utterance; what was accepted plays.
         Raises ``TooManyUtterances``.
         """
+        waiting = self.unsent()
+        # No byte is more than 3 samples, µ-law at 8 kHz: mostly that says enough.
+        if waiting + 3 * size <= self._most:
+            return True
         utterance = self._utterances.open
         if utterance is None and self._discards():
             return True
         fmt = self.format if utterance is None else self._path.format
-        waiting = self.unsent()
-        # No byte is more than 3 samples, µ-law at 8 kHz: mostly that says enough.
-        if waiting + 3 * size <= self._most or waiting + fmt.samples_in(size) <= self._most:
+        if waiting + fmt.samples_in(size) <= self._most:
             return True
         self._last_audio_at = now
         utterance = utterance or self._open_implicit(now, size)
@@ -254,9 +262,8 @@ class Intake:
 
     def unsent(self) -> int:
         """Samples accepted and not on their way to the room."""
-        utterance = self._utterances.open
-        inside = 0 if utterance is None else utterance.received - self._pushed
-        return self._playout.waiting + inside
+        utterance, waiting = self._utterances.open, self._playout.waiting
+        return waiting if utterance is None else waiting + utterance.received - self._pushed
 
     def ack(self, received: int) -> out.AudioAck | None:
         """What the producer's last audio came to, None when it never sent any."""

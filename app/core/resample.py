@@ -16,6 +16,12 @@ from app.core.pcm import SAMPLE_RATE
 _NOTHING = np.empty(0, np.float32)
 _NOTHING.flags.writeable = False
 
+_ROUGH = 16
+"""Samples: more than by how much blocks of one stream differ (measured: 9)."""
+
+_UNKNOWN = 1 << 62
+"""More samples than any block has."""
+
 _S16 = np.dtype("<i2")
 _LEAST, _MOST = np.array(-32768, np.float32), np.array(32767, np.float32)
 """What 16 bits hold. As arrays, since numpy takes longer for numbers."""
@@ -42,11 +48,18 @@ class Resampler:
 
     def __init__(self, rate: int, quality: str, target: int = SAMPLE_RATE) -> None:
         """Make one. ``quality`` is soxr's name: QQ, LQ, MQ, HQ or VHQ."""
+        self._rate, self._target = rate, target
         self._stream = (
             None
             if rate == target
             else soxr.ResampleStream(rate, target, 1, dtype="float32", quality=quality)
         )
+        # Input samples times ``target``, to compare exactly with output samples times ``rate``.
+        self._inside = 0
+        self._most_inside = 0
+        """The most that it ever kept."""
+        self._block = _UNKNOWN
+        """The fewest samples that ever came out at once."""
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take the next samples; returns what is certain so far (with HQ up to 37 ms less)."""
@@ -54,7 +67,25 @@ class Resampler:
             return samples
         # One column: soxr's own way from one dimension to two and back is a slow one.
         resampled: NDArray[np.float32] = self._stream.resample_chunk(samples.reshape(-1, 1))
+        made = len(resampled)
+        inside = self._inside = self._inside + len(samples) * self._target - made * self._rate
+        self._most_inside = max(self._most_inside, inside)
+        if 0 < made < self._block:
+            self._block = made
         return resampled.reshape(-1)
+
+    def lacks(self, samples: int) -> int:
+        """Count the samples without which ``samples`` more cannot come out; <= 0: perhaps none.
+
+        soxr gives a block whenever a certain number of samples is inside, and nothing before that
+        (libsoxr 0.1.3: whole DFT blocks). That number is more than what it was ever seen to keep,
+        but for a rounding by less than a sample.
+        """
+        if self._stream is None:
+            return samples
+        before = (samples - 1 - _ROUGH) // self._block * self._block
+        needed = self._most_inside - self._target + before * self._rate
+        return -((self._inside - needed) // self._target)
 
     def flush(self) -> NDArray[np.float32]:
         """Return the tail. Call once, at the end of the signal."""

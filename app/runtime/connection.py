@@ -216,16 +216,17 @@ class Connection:
 
     # --- what the client sends
 
-    def take(self, data: bytes) -> bool:
+    def take(self, data: bytes, more: bool) -> bool:  # noqa: FBT001  # as ``Take`` says
         """Take a packet of audio at once; False for a message that ``binary`` must have.
 
-        That is one that takes long, or must wait for the one before it.
+        That is one that takes long, or must wait for the one before it. ``more``: another packet
+        follows at once.
         """
         if self._seat is not None or len(data) > SLICE_BYTES or self._speaker.hearing.locked():
             return False
         if self.subscription.close_code is None:
             try:
-                self._packet(data)
+                self._packet(data, more=more)
             except Exception as error:  # noqa: BLE001  # whatever it is, it is logged there
                 self._die(error)
         return True
@@ -240,7 +241,7 @@ class Connection:
             if self._is_closed():
                 return
             if len(data) <= SLICE_BYTES:
-                self._packet(data)
+                self._packet(data, more=False)
                 return
             self._runner.touch()
             try:
@@ -250,18 +251,22 @@ class Connection:
             self._count()
             self._speaker.heard(self.clock.now())
 
-    def _packet(self, data: bytes) -> None:
+    def _packet(self, data: bytes, *, more: bool) -> None:
         """Take audio that is no longer than a slice: the way of nearly all that ever comes."""
         speaker, now = self._speaker, self.clock.now()
         speaker.touch(now)
         intake = speaker.voice.intake
+        is_more = True
         try:
             if intake.admit(len(data), now):
-                intake.audio(data, now)
+                is_more = intake.audio(data, now, more=more)
         except BridgeError as error:
             self._refuse(error, None)
         speaker.producer.received += 1
-        speaker.heard(now)
+        if is_more:
+            speaker.heard(now)
+        else:
+            speaker.teller.heard(now)
 
     async def text(self, text: str) -> None:
         """Take one text message; a wrong one is answered with ``error``."""

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import random
 import struct
+from itertools import chain
 
 import numpy as np
 import pytest
 
-from app.core.audio_path import AudioPath
-from app.core.chunk import ECHO, TRACK, Framing
+from app.core.audio_path import MOST_AT_ONCE_MS, AudioPath
+from app.core.chunk import ECHO, ECHO_AT_ONCE, TRACK, Chunker, Framing
 from app.core.decode import Decoder
-from app.core.pcm import AudioFormat, Encoding
+from app.core.pcm import AudioFormat, Encoding, ms_to_samples
+from app.core.resample import Resampler, to_s16
 from app.errors import FormatMismatch
 from tests.support.audio import TAGS, noise, one_shot, pieces, speak, speech, wav
 
@@ -50,6 +52,45 @@ def test_speech_is_the_one_shot_resampling(encoding: Encoding, rate: int) -> Non
             assert expected == speech(chunks), name
             assert len(expected) // 2 == path.received
             assert (inner, False) == (path.format, path.partial)
+
+
+@pytest.mark.parametrize("framing", [ECHO, ECHO_AT_ONCE, TRACK])
+@pytest.mark.parametrize("quality", ["QQ", "LQ", "HQ", "VHQ"])
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 24000, 44100, 192000])
+def test_what_waits_holds_nothing_up(rate: int, quality: str, framing: Framing) -> None:
+    """Each piece brings the very chunks that it would if every stage got it at once."""
+    fmt = AudioFormat(Encoding.S16LE, rate, 2)
+    chance = random.Random(rate)
+    decoder, resampler, chunker = Decoder(fmt), Resampler(rate, quality), Chunker(framing)
+    path = AudioPath(framing, quality)
+    path.begin(fmt, declared=True)
+    waited = 0
+    for _ in range(200):
+        piece = chance.randbytes(chance.choice([60, 100, 4 * rate // 50, chance.randrange(9000)]))
+        at_once = chunker.push(to_s16(resampler.push(decoder.push(piece))))
+        chunks = path.feed(piece)
+        waited += chunks is None
+
+        assert at_once == (chunks or [])
+    assert waited > 20
+
+
+@pytest.mark.parametrize("fmt", [S16, AS_IT_IS])
+def test_what_is_at_hand_is_worked_on_together(fmt: AudioFormat) -> None:
+    """Pieces wait for more that is there, for so long; then all is as without it."""
+    second = fmt.sample_rate * 2
+    path, calm = AudioPath(ECHO), AudioPath(ECHO)
+    for each in (path, calm):
+        each.begin(fmt, declared=True)
+        each.feed(noise(fmt, 100))
+    data = noise(fmt, 5 * second // 2)
+    parts = list(pieces(data, [second // 50] * 250))
+    got = [path.feed(part, more=True) or [] for part in parts] + [path.feed(b"") or []]
+    together = [sum(chunk.samples for chunk in chunks) for chunks in got if chunks]
+
+    assert [made for part in parts for made in calm.feed(part) or ()] == list(chain(*got))
+    assert 13 < len(together) < 20
+    assert max(together) <= ms_to_samples(MOST_AT_ONCE_MS + 60)
 
 
 @pytest.mark.parametrize("encoding", TAGS)
@@ -255,7 +296,7 @@ def test_input_buffers_may_be_reused() -> None:
         calm = AudioPath(TRACK)
         calm.begin(fmt, declared=True)
 
-        assert speak(calm, [data]) == chunks + path.end()
+        assert speak(calm, [data]) == (chunks or []) + path.end()
 
 
 def test_nan_and_infinity_do_no_harm() -> None:

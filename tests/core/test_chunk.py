@@ -39,6 +39,18 @@ def test_what_need_not_wait_goes_at_once() -> None:
     assert [] == chunker.flush()
 
 
+@pytest.mark.parametrize("framing", [ECHO, ECHO_AT_ONCE, TRACK])
+def test_what_is_missing_makes_a_chunk(framing: Framing) -> None:
+    """One sample less makes none."""
+    chunker = Chunker(framing)
+    for held in (0, 1, 200, 0):
+        push(chunker, 0, held)
+        missing = chunker.missing
+
+        assert [] == push(chunker, 0, missing - 1)
+        assert 1 == len(push(chunker, 0, 1))
+
+
 def test_echo_ends_without_padding() -> None:
     """The last echo chunk is as long as the speech that is left."""
     chunker = Chunker(ECHO)

@@ -24,6 +24,39 @@ def test_slices_give_the_bits_of_one_shot(rate: int, quality: str) -> None:
     assert soxr.resample(signal, rate, 24000, quality).tobytes() == got.tobytes()
 
 
+@pytest.mark.parametrize("quality", QUALITIES)
+@pytest.mark.parametrize("rate", [8000, 11025, 12000, 16000, 22050, 24000, 44100, 48000, 192000])
+def test_without_what_it_lacks_not_so_many_come_out(rate: int, quality: str) -> None:
+    """Whatever it was given before; what it is given then may be any part of what it lacks."""
+    random = np.random.default_rng(rate)
+    resampler = Resampler(rate, quality)
+    told = 0
+    for _ in range(300):
+        wanted = int(random.integers(1, 2000))
+        lacks = resampler.lacks(wanted)
+        told += lacks > 1
+        given = int(random.integers(0, lacks)) if lacks > 1 else int(random.integers(rate // 20))
+        got = resampler.push(np.zeros(given, np.float32)).size
+
+        assert given >= lacks or got < wanted
+    assert told > 50
+
+
+def test_what_it_lacks_is_nearly_all() -> None:
+    """Once it is known, what is wanted mostly comes with less than 1 ms more."""
+    resampler = Resampler(16000, "HQ")
+    late = []
+    for _ in range(100):
+        got = resampler.push(np.zeros(max(0, resampler.lacks(960)), np.float32)).size
+        more = 0
+        while got < 960:
+            got += resampler.push(np.zeros(1, np.float32)).size
+            more += 1
+        late.append(more)
+
+    assert 16 > sorted(late)[90]
+
+
 @pytest.mark.parametrize(
     ("samples", "rate", "length"),
     [

@@ -83,17 +83,27 @@ cuts = st.one_of(
 
 
 def hear(
-    framing: Framing, fmt: AudioFormat, declared: bool, data: bytes, at: list[int]
+    framing: Framing,
+    fmt: AudioFormat,
+    declared: bool,
+    data: bytes,
+    at: list[int],
+    *,
+    at_hand: bool = False,
 ) -> tuple[list[Chunk], AudioFormat, bool] | None:
-    """Everything an utterance gives, or None for a mismatch; what must always hold is checked."""
+    """Everything an utterance gives, or None for a mismatch; what must always hold is checked.
+
+    ``at_hand``: every other piece is fed with the next one at hand.
+    """
     path = AudioPath(framing)
     path.begin(fmt, declared=declared)
     chunks: list[Chunk] = []
     received = [0]
     bounds = [0, *sorted(min(cut, len(data)) for cut in at), len(data)]
     try:
-        for start, stop in pairwise(bounds):
-            chunks += path.feed(memoryview(data)[start:stop])
+        for number, (start, stop) in enumerate(pairwise(bounds)):
+            more = at_hand and number % 2 == 0
+            chunks += path.feed(memoryview(data)[start:stop], more=more) or ()
             received.append(path.received)
 
             assert sum(made.samples for made in chunks) <= path.received
@@ -116,7 +126,10 @@ def test_any_slicing_gives_the_same_chunks(
     """Chunks, format, partial and mismatch depend on the bytes alone; samples are conserved."""
     fmt, declared, data = utterance
 
-    assert hear(framing, fmt, declared, data, []) == hear(framing, fmt, declared, data, at)
+    whole = hear(framing, fmt, declared, data, [])
+
+    assert whole == hear(framing, fmt, declared, data, at)
+    assert whole == hear(framing, fmt, declared, data, at, at_hand=True)
 
 
 @given(utterances(), cuts)

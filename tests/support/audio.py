@@ -83,7 +83,7 @@ def pieces(data: bytes, sizes: Iterable[int]) -> Iterator[bytes]:
 
 def speak(path: AudioPath, parts: Iterable[bytes]) -> list[Chunk]:
     """Feed everything and end."""
-    chunks = [made for part in parts for made in path.feed(part)]
+    chunks = [made for part in parts for made in path.feed(part) or ()]
     return chunks + path.end()
 
 

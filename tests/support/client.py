@@ -37,7 +37,7 @@ class Client:
 
     async def send(self, data: bytes = CHUNK) -> None:
         """Send audio."""
-        if not self.connection.take(data):
+        if not self.connection.take(data, False):
             await self.connection.binary(data)
 
     @property

@@ -141,9 +141,16 @@ class Stage:
         """Send bytes of audio as a connection does."""
         try:
             if self.voice.intake.admit(len(data), self.now):
-                self.voice.intake.audio(data, self.now)
+                self._hear(data)
         finally:
             self.settle()
+
+    def _hear(self, data: bytes) -> None:
+        voice, waiting = self.voice, self.voice.playout.waiting
+        before = voice.next_deadline()
+        if not voice.intake.audio(data, self.now):
+            assert (waiting, False) == (voice.playout.waiting, voice.has_news)
+            self._check_no_earlier_than(before)
 
     def end(self, utterance_id: str | None = None) -> None:
         """Send ``utterance.end``."""
