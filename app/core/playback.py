@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from app.core import wire_out as out
-from app.core.pcm import Chunk, earliest, ms_to_samples, samples_to_ms
+from app.core.pcm import SAMPLE_BYTES, Chunk, earliest, ms_to_samples, samples_to_ms
 from app.core.playout import Playout, Queued
 from app.core.run import Run
 from app.core.speech import Speech
@@ -18,7 +18,7 @@ from app.core.watchdog import Watchdog
 
 Outcome = Literal["played", "interrupted", "failed"]
 
-CLOSING_SILENCE = Chunk(bytes(ms_to_samples(40) * 2), 0, ms_to_samples(40))
+CLOSING_SILENCE = bytes(ms_to_samples(40) * SAMPLE_BYTES)
 """What carries ``done`` on ``echo``: which chunk is the last is not known when it is handed over.
 
 Pipecat ends its utterances in the same way.
@@ -198,7 +198,8 @@ class Playback:
             run.close(now)
             return None
         epoch, tries = self._utterances.epoch, run.refusals
-        return Delivery(epoch, run, None, CLOSING_SILENCE, done=True, tries=tries)
+        silence = Chunk(CLOSING_SILENCE, 0, len(CLOSING_SILENCE) // SAMPLE_BYTES)
+        return Delivery(epoch, run, None, silence, done=True, tries=tries)
 
     # --- what the replica and the device tell
 

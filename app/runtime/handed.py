@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Collection
 
-from msgspec.structs import replace
-
 from app.core.events import MessageFailed
-from app.core.pcm import Chunk
 from app.core.playback import Delivery, Playback
 
 REMEMBERED = 256
@@ -39,9 +36,7 @@ class Handed:
     def __init__(self, playback: Playback) -> None:
         """Have handed over nothing."""
         self._playback = playback
-        self._messages: OrderedDict[int, Delivery] = OrderedDict()
-        self._whole: deque[int] = deque()
-        """Those whose audio is kept."""
+        self._messages: deque[tuple[int, Delivery]] = deque(maxlen=REMEMBERED)
         self._refused: dict[int, MessageFailed] = {}
         self._unsure = 0
         """The last message of which nobody knows whether it arrived."""
@@ -54,12 +49,10 @@ class Handed:
 
     def message(self, number: int, delivery: Delivery) -> None:
         """The room took a message."""
-        self._messages[number] = delivery
-        self._whole.append(number)
-        if len(self._whole) > WHOLE:
-            self._hollow(self._whole.popleft())
-        if len(self._messages) > REMEMBERED:
-            self._messages.popitem(last=False)
+        messages = self._messages
+        messages.append((number, delivery))
+        if len(messages) > WHOLE:
+            messages[-1 - WHOLE][1].chunk.pcm = b""
 
     def frame(self, delivery: Delivery) -> None:
         """The room took a frame."""
@@ -72,13 +65,13 @@ class Handed:
         When it only never said what became of it, the audio counts as not sent but is not repeated:
         half a word twice is worse than a short gap.
         """
-        delivery = self._messages.get(failure.message_id)
+        delivery = dict(self._messages).get(failure.message_id)
         if delivery is None:
             return
         if not failure.definite:
             self._unsure = max(self._unsure, failure.message_id)
         if not failure.definite or delivery.tries >= TRIES:
-            del self._messages[failure.message_id]
+            self._messages.remove((failure.message_id, delivery))
             self._playback.lost(delivery)
             return
         self._refused[failure.message_id] = failure
@@ -93,7 +86,6 @@ class Handed:
     def forget(self) -> None:
         """The messages are accounted for, whatever the room says of them later."""
         self._messages.clear()
-        self._whole.clear()
         self._refused.clear()
         self._unsure = 0
         self.retry_at = None
@@ -117,35 +109,27 @@ class Handed:
         self.cleared(0)
         self._playback.renew()
 
-    def _hollow(self, number: int) -> None:
-        """Keep of a message no more than is needed to take it off the accounts."""
-        delivery = self._messages.get(number)
-        if delivery is not None:
-            chunk = delivery.chunk
-            self._messages[number] = replace(
-                delivery, chunk=Chunk(b"", chunk.samples, chunk.silence)
-            )
-
     def _take_back(self, numbers: set[int]) -> None:
         """Put back those of these messages after which none was taken; let go of the others."""
         large = [
-            self._messages[number].chunk.length
-            for number, failure in self._refused.items()
-            if failure.too_large
+            delivery.chunk.length
+            for number, delivery in self._messages
+            if number in self._refused and self._refused[number].too_large
         ]
         if large:
             self._playback.shrink(max(large) // 2)
         is_last = True
-        for number in sorted(self._messages, reverse=True):
-            is_last = is_last and number > self._unsure and number in self._whole
+        kept: deque[tuple[int, Delivery]] = deque(maxlen=REMEMBERED)
+        for number, delivery in reversed(self._messages):
+            is_last = is_last and number > self._unsure and bool(delivery.chunk.pcm)
             if number not in numbers:
                 is_last = False
-                continue
-            delivery = self._messages.pop(number)
-            refused = self._refused.pop(number, None) is not None
-            if not is_last:
+                kept.appendleft((number, delivery))
+            elif not is_last:
                 self._playback.lost(delivery)
-            elif refused:
+            elif number in self._refused:
                 self._playback.refused(delivery)
             else:
                 self._playback.give_back(delivery)
+        self._messages = kept
+        self._refused.clear()
