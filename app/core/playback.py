@@ -100,17 +100,17 @@ class Playback:
         due = self._playout.next_deadline()
         return None if due is None else max(due, self._speech.gate(now))
 
-    def handed(self, delivery: Delivery, now: int) -> None:
-        """The room took the chunk."""
+    def handed(self, delivery: Delivery, now: int) -> bool:
+        """The room took the chunk; returns what ``Watchdog.handed`` does."""
         utterance, chunk = delivery.utterance, delivery.chunk
         if utterance is not None:
             utterance.sent += chunk.samples
             if utterance.first_sent_at is None:
                 utterance.first_sent_at = now
         self._speech.hand(delivery.run, utterance, chunk, now)
-        self._watchdog.handed(chunk, now)
         if delivery.done:
             delivery.run.close(now)
+        return self._watchdog.handed(chunk, now)
 
     def lose_replica(self, now: int) -> None:
         """The replica has left: the next one speaks what is not handed over."""

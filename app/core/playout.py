@@ -22,6 +22,10 @@ LATE_NS = 100_000_000
 held would be too much. As long as the pre-buffer that bridges it in the replica."""
 
 
+_EVER = 1 << 62
+"""Nanoseconds: 146 years."""
+
+
 class Queued(Struct, frozen=True, gc=False):
     """A chunk and the utterance it belongs to."""
 
@@ -36,7 +40,7 @@ class Playout:
 
     def __init__(self, lead: int | None) -> None:
         """Make an empty one; ``lead`` in samples."""
-        self._lead = lead
+        self._lead = _EVER if lead is None else samples_to_ns(lead)
         self._queue: deque[Queued] = deque()
         self.largest: int | None = None
         """Samples that the sink takes at once, if it takes less than what is pushed."""
@@ -69,19 +73,22 @@ class Playout:
 
     def due(self, now: int) -> Queued | None:
         """Take the next chunk if it may be handed over at ``now``."""
-        deadline = self.next_deadline()
-        if deadline is None or now < deadline:
+        if not self._queue:
+            return None
+        chunk = self._queue[0].chunk
+        lasts = samples_to_ns(chunk.samples + chunk.silence)
+        if now < self._plays_until - max(0, self._lead - lasts):
             return None
         item = self._queue.popleft()
-        chunk = item.chunk
         if self.largest is not None and chunk.length > self.largest:
             chunk, rest = chunk.split(self.largest)
             self._queue.appendleft(Queued(item.utterance, rest, item.tries))
             item = Queued(item.utterance, chunk, item.tries)
+            lasts = samples_to_ns(chunk.length)
         self.waiting -= chunk.samples
         if now - self._plays_until > (0 if self._dry else LATE_NS):
             self._plays_until = now
-        self._plays_until += samples_to_ns(chunk.samples + chunk.silence)
+        self._plays_until += lasts
         self._dry = not self._queue
         return item
 
@@ -89,11 +96,8 @@ class Playout:
         """When the next chunk becomes due, in ns, the past meaning at once; None without one."""
         if not self._queue:
             return None
-        if self._lead is None:
-            return 0
-        chunk = self._queue[0].chunk
-        spare = self._lead - chunk.samples - chunk.silence
-        return self._plays_until - (samples_to_ns(spare) if spare > 0 else 0)
+        lasts = samples_to_ns(self._queue[0].chunk.length)
+        return self._plays_until - max(0, self._lead - lasts)
 
     def drop(self, utterance: Utterance) -> None:
         """Drop what waits of one utterance."""

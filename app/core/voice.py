@@ -84,6 +84,11 @@ class Voice:
         return bool(self._told)
 
     @property
+    def has_only_speech(self) -> bool:
+        """Whether an utterance is open, and there is nothing to tell."""
+        return self._utterances.open is not None and not self._told
+
+    @property
     def is_under_way(self) -> bool:
         """Whether the open utterance sounds and there is nothing to tell.
 

@@ -75,17 +75,19 @@ class Watchdog:
 
     # --- speech
 
-    def handed(self, chunk: Chunk, now: int) -> None:
-        """The room took a chunk. Silence obliges to nothing, nor less than a pre-buffer."""
+    def handed(self, chunk: Chunk, now: int) -> bool:
+        """The room took a chunk. Silence obliges to nothing, nor less than a pre-buffer.
+
+        Returns whether something is waited for that was not before.
+        """
         begins = max(now, self._plays_until)
         if now > self._plays_until + SETTLE_NS:
             self._is_believed = False
         self._plays_until = begins + samples_to_ns(chunk.samples + chunk.silence)
-        if self._is_believed or not chunk.sounds:
-            return
+        if self._is_believed or self._owed >= PREBUFFER or not chunk.sounds:
+            return False
         self._owed += chunk.samples
-        if self._owed >= PREBUFFER:
-            self._expect(Stall.SPEECH, begins)
+        return self._owed >= PREBUFFER and self._expect(Stall.SPEECH, begins)
 
     def started(self, now: int) -> None:
         """The replica told that it speaks."""
@@ -141,9 +143,11 @@ class Watchdog:
             since = max(since, self._plays_until)
         return since + self._patience
 
-    def _expect(self, stall: Stall, since: int) -> None:
-        if stall not in self._stalled:
-            self._waits.setdefault(stall, since)
+    def _expect(self, stall: Stall, since: int) -> bool:
+        if stall in self._waits or stall in self._stalled:
+            return False
+        self._waits[stall] = since
+        return True
 
     def _live(self, stall: Stall) -> None:
         self._waits.pop(stall, None)

@@ -41,11 +41,6 @@ class Alarm:
         self._timer_at = at
         self._handle = self._call_at(at, self._fire)
 
-    def bring_forward(self, at: int) -> None:
-        """Ring at ``at``, unless it rings before that anyway."""
-        if self.at is None or at < self.at:
-            self.set(at)
-
     def stop(self) -> None:
         """Do not ring."""
         self.at = None

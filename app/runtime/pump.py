@@ -27,15 +27,15 @@ class Pump:
         path: AudioPathName,
         done_as_string: bool,
         touch: Callable[[int], None],
-        on_handed: Callable[[Delivery], bool],
+        on_handed: Callable[[Delivery, bool], bool],
         on_retry: Callable[[], None],
     ) -> None:
         """Make one without a room.
 
         ``touch`` is called, with the time, when what waited is handed over; ``on_handed`` after
-        every chunk: it returns whether the chunk's utterance goes on, so that nothing is to be
-        handed over until more of that comes. ``on_retry`` is called when what the room refused was
-        put back into the buffer, or given up.
+        every chunk, with what ``Playback.handed`` said: it returns whether the chunk's utterance
+        goes on, so that nothing is to be handed over until more of that comes. ``on_retry`` is
+        called when what the room refused was put back into the buffer, or given up.
         """
         self._voice = voice
         self._playout = voice.playout
@@ -119,9 +119,9 @@ class Pump:
                 self._alarm.set(playback.next_due(now))
                 break
             self._hand(self._room, delivery)
-            playback.handed(delivery, now)
+            is_watched = playback.handed(delivery, now)
             handed = True
-            if self._on_handed(delivery) and not self._playout.waiting:
+            if self._on_handed(delivery, is_watched) and not self._playout.waiting:
                 self._alarm.stop()  # what it was set for has come sooner
                 break
         return handed

@@ -186,7 +186,7 @@ class Speaker:
         acknowledged: every packet comes here.
         """
         voice = self.voice
-        is_plain = not voice.has_news and voice.open is not None and self._move is None
+        is_plain = voice.has_only_speech and self._move is None
         self.teller.heard(now)
         if is_plain:
             self._pass_on()
@@ -241,12 +241,10 @@ class Speaker:
             at = earliest(at, self._move.next_deadline(self._clock.now()))
         self._alarm.set(at)
 
-    def _on_handed(self, delivery: Delivery) -> bool:
-        if not self.voice.is_routine(delivery):
+    def _on_handed(self, delivery: Delivery, is_watched: bool) -> bool:  # noqa: FBT001  # a callback
+        if is_watched or not self.voice.is_routine(delivery):
             self._publish()
             return False
-        if (at := self.voice.watchdog.next_deadline()) is not None:
-            self._alarm.bring_forward(at)
         return True
 
     def _on_alarm(self) -> None:

@@ -35,16 +35,6 @@ def test_the_last_moment_counts() -> None:
         assert bell.alarm.at is None
 
 
-def test_can_be_brought_forward() -> None:
-    """To an earlier moment; a later one changes nothing."""
-    bell = Bell()
-    for at in (30, 20, 25):
-        bell.alarm.bring_forward(at)
-    bell.clock.advance(100)
-
-    assert [20] == bell.rang
-
-
 def test_never_means_never() -> None:
     """Without a moment it does not ring, nor after a stop."""
     bell = Bell()

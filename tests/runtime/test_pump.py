@@ -41,9 +41,9 @@ class Rig:
             on_retry=lambda: None,
         )
 
-    def _on_handed(self, delivery: Delivery) -> bool:
+    def _on_handed(self, delivery: Delivery, is_watched: bool) -> bool:
         self.handed.append(delivery)
-        return self.voice.is_routine(delivery)
+        return not is_watched and self.voice.is_routine(delivery)
 
     def start(self) -> None:
         """Enter the room."""

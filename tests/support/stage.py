@@ -300,10 +300,12 @@ class Stage:
             self._order(lambda: self._sound(delivery), begins)
         elif run not in self.buried:
             self._order(lambda: self.model.hear(self.now, run, piece, done=delivery.done))
-        before = self.voice.next_deadline()
-        self.voice.playback.handed(delivery, self.now)
+        before, dog = self.voice.next_deadline(), self.voice.watchdog
+        watched = dog.next_deadline()
+        is_watched = self.voice.playback.handed(delivery, self.now)
         if self.voice.is_routine(delivery):
             self._check_no_earlier_than(before)
+        assert is_watched or watched == dog.next_deadline()
 
     def _sound(self, delivery: Delivery) -> None:
         if delivery.epoch == self.voice.epoch:
