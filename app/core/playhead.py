@@ -50,6 +50,10 @@ class Playhead:
             return self._base
         return min(self.handed, self._base + ns_to_samples(max(0, now - self._anchor)))
 
+    def began_before(self, at: int) -> bool:
+        """Whether it plays, and since before ``at``."""
+        return self._anchor is not None and self._anchor < at
+
     def ahead(self, now: int) -> int:
         """Samples the player still holds at ``now``."""
         return self.handed - self.at(now)

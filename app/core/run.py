@@ -112,6 +112,11 @@ class Run:
         self.total += length
         self._head.hand(length, self._last_at)
 
+    @property
+    def plays_on(self) -> bool:
+        """Whether the last chunk found a player that played, by the clock."""
+        return self._head.began_before(self._last_at)
+
     def close(self, now: int) -> None:
         """Nothing follows."""
         self.closed = True

@@ -101,7 +101,8 @@ class Voice:
         """Whether a chunk that was handed over calls for nothing by itself.
 
         Nothing is to be told, and ``next_deadline`` is no earlier for it: its utterance is alone in
-        line and open, when it begins is known, and what was handed over of it holds no mark.
+        line and open, when it begins is known, and so is when its next mark is reached, if that is
+        handed over.
         """
         utterance = delivery.utterance
         if utterance is None or not utterance.open or self._told or self.intake.flow_paused:
@@ -110,8 +111,10 @@ class Voice:
             utterance.sent < 2 * PREBUFFER or delivery.run.total < 2 * PREBUFFER
         ):
             return False
-        if utterance.marks and utterance.marks[0][0] <= utterance.sent:
-            return False
+        if utterance.marks:
+            position, before = utterance.marks[0][0], utterance.sent - delivery.chunk.samples
+            if before < position <= utterance.sent or not delivery.run.plays_on:
+                return False
         return self._utterances.line[0] is utterance
 
     def take(self) -> list[out.ServerMessage]:
