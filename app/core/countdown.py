@@ -18,8 +18,6 @@ class Countdown:
         """Count anew from ``now``; notices are given anew, too."""
         self.began = now
         self.end = now + self._duration
-        self.noticed = False
-        """The end was announced, and not put off since."""
         self._notices = [at for at in NOTICES_NS if at < self._duration]
 
     def next_deadline(self) -> int:
@@ -32,5 +30,4 @@ class Countdown:
         if not due or now >= self.end:
             return None
         self._notices = [at for at in self._notices if at not in due]
-        self.noticed = True
         return self.end - now

@@ -65,9 +65,8 @@ async def deadline(clock: Clock, at: int) -> AsyncIterator[None]:
 class SystemClock:
     """The machine's clock."""
 
-    def now(self) -> int:
-        """Monotonic nanoseconds, on the timeline of the event loop's own clock."""
-        return time.monotonic_ns()
+    now = staticmethod(time.monotonic_ns)
+    """Monotonic nanoseconds, on the timeline of the event loop's own clock; asked all the time."""
 
     def wall(self) -> datetime:
         """Date and time, aware, UTC."""

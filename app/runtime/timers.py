@@ -63,6 +63,8 @@ class Timers:
         self._countdowns: dict[Timer, Countdown] = {}
         self._touched_at = 0
         """When something last counted as activity, in ns."""
+        self._is_idle = False
+        """The end for being idle was announced, and nothing has put it off."""
         self._asked_at = 0
         self._ends_at = 0
 
@@ -118,8 +120,9 @@ class Timers:
         Every packet does, so mostly it is only noted for when the alarm rings.
         """
         self._touched_at = at
-        idle = self._countdowns.get(Timer.IDLE)
-        if idle is not None and idle.noticed and Timer.IDLE in self._running:
+        if self._is_idle and Timer.IDLE in self._running:
+            self._is_idle = False
+            idle = self._countdowns[Timer.IDLE]
             idle.restart(at)
             self._running[Timer.IDLE].set(idle.next_deadline())
 
@@ -148,12 +151,14 @@ class Timers:
         if timer is Timer.IDLE:
             active_at = now if self._is_active(now) else self._touched_at
             if active_at > countdown.began:
+                self._is_idle = False
                 countdown.restart(active_at)
         if now >= countdown.end:
             self._expire(timer, fact)
             return
         left = countdown.notice(now)
         if left is not None:
+            self._is_idle = timer is Timer.IDLE or self._is_idle
             self._announce(SessionExpiring(left // 1_000_000, reason))
         self._running[timer].set(countdown.next_deadline())
 
