@@ -19,16 +19,16 @@ from tests.support.packet_cost import PACKET_MS, PACKETS
 
 BASE = {
     "echo": {
-        "core instructions": 672,
-        "core calls": 25.5,
-        "instructions": 955,
-        "calls": 35.5,
+        "core instructions": 675,
+        "core calls": 25.0,
+        "instructions": 941,
+        "calls": 34.9,
     },
     "track": {
-        "core instructions": 1553,
-        "core calls": 68.6,
-        "instructions": 2094,
-        "calls": 92.7,
+        "core instructions": 1644,
+        "core calls": 70.9,
+        "instructions": 2192,
+        "calls": 96.1,
     },
 }
 """Audio path → what a packet costs, as ``python -m tests.support.packet_cost`` printed it last."""

@@ -1,9 +1,9 @@
 """What one packet of audio costs the service, counted and not timed: the same on any machine.
 
 A session of the real runtime speaks in virtual time, beside the fake room: steady packets of 20 ms
-of 16 kHz s16le. Counted is, once all is under way, what Python does for them inside of ``app``:
-bytecode instructions, calls of functions (a coroutine that goes on counts as called), and turns of
-the event loop, which nothing but a task or a future that wakes takes.
+of 16 kHz s16le, and a mark now and then. Counted is, once all is under way, what Python does for
+them inside of ``app``: bytecode instructions, calls of functions (a coroutine that goes on counts
+as called), and turns of the event loop, which nothing but a task or a future that wakes takes.
 
 ``python -m tests.support.packet_cost [echo|track]`` prints where it goes. A process of its own
 keeps out whatever else traces, collects or runs.
@@ -35,8 +35,11 @@ PACKET_BYTES = 16 * 2 * PACKET_MS
 WARM_UP = 50
 """Packets before those that count: the utterance is open, the first acknowledgement is told."""
 
+MARK_EVERY = 45
+"""Packets between two marks."""
+
 PACKETS = 180
-"""Packets that count: a whole number of acknowledgements, and of slices on both paths."""
+"""Packets that count: a whole number of acknowledgements and marks, and of slices on both paths."""
 
 SHOWN = 30
 """Functions that are printed."""
@@ -127,7 +130,9 @@ async def _drive(path: AudioPathName, counted: Counted) -> None:
         client = await Client.connect(world, session, format=FORMAT, declared=True)
 
         async def speak(packets: int) -> None:
-            for _ in range(packets):
+            for packet in range(packets):
+                if packet % MARK_EVERY == 0:
+                    await client.say("mark", name="word")
                 _at_once(client.send(noise.randbytes(PACKET_BYTES)))
                 await world.clock.run(PACKET_MS * MS)
 
