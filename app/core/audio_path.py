@@ -139,7 +139,8 @@ class _Segment:
         self.received = resampled_length(size // self._frame_bytes, self._rate)
         held = self._held
         if size < self._enough or (more and size < self._most):
-            held.append(bytes(data))
+            if data:
+                held.append(bytes(data))
             return None
         if held:
             data = b"".join((*held, data))

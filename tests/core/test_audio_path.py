@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 import struct
+import tracemalloc
 from itertools import chain
 
 import numpy as np
@@ -91,6 +92,20 @@ def test_what_is_at_hand_is_worked_on_together(fmt: AudioFormat) -> None:
     assert [made for part in parts for made in calm.feed(part) or ()] == list(chain(*got))
     assert 13 < len(together) < 20
     assert max(together) <= ms_to_samples(MOST_AT_ONCE_MS + 60)
+
+
+def test_empty_pieces_are_not_kept() -> None:
+    """Pieces of nothing take no memory, however many come while others wait."""
+    path = AudioPath(ECHO)
+    path.begin(AS_IT_IS, declared=True)
+    path.feed(noise(AS_IT_IS, 100))
+    tracemalloc.start()
+    answers = {path.feed(b"") is None for _ in range(10_000)}
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert {True} == answers
+    assert kept < 8_000
 
 
 @pytest.mark.parametrize("encoding", TAGS)
