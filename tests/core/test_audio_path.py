@@ -57,7 +57,7 @@ def test_speech_is_the_one_shot_resampling(encoding: Encoding, rate: int) -> Non
 
 @pytest.mark.parametrize("framing", [ECHO, ECHO_AT_ONCE, TRACK])
 @pytest.mark.parametrize("quality", ["QQ", "LQ", "HQ", "VHQ"])
-@pytest.mark.parametrize("rate", [8000, 11025, 16000, 24000, 44100, 192000])
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 24000, 44100, 96000])
 def test_what_waits_holds_nothing_up(rate: int, quality: str, framing: Framing) -> None:
     """Each piece brings the very chunks that it would if every stage got it at once."""
     fmt = AudioFormat(Encoding.S16LE, rate, 2)
