@@ -135,12 +135,12 @@ class Run:
             return
         self.said -= length
         place = self._places.get(utterance)
-        if place is None:
-            return  # it is accounted for already
-        place.samples -= chunk.samples
-        place.silence -= chunk.silence
+        if place is not None:
+            place.samples -= chunk.samples
+            place.silence -= chunk.silence
         for other in self._places.values():
-            if other.start > place.start:
+            # Without a place it is accounted for already: all others follow it.
+            if place is None or other.start > place.start:
                 other.start -= length
 
     def give_back(self, utterance: Utterance | None, chunk: Chunk) -> None:

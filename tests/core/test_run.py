@@ -328,3 +328,16 @@ def test_when_a_replica_has_no_more_to_say() -> None:
     cut.cut_at = 10 * MS
 
     assert (1040 * MS + HOLD_NS, 0, 0) == (silent, said, cut.rests_at())
+
+
+def test_a_lost_chunk_of_what_is_accounted_for_moves_up_the_rest() -> None:
+    """What is handed over next is where the run ends, not behind it."""
+    run, first, second = Run("ab-1"), utterance("a"), utterance("b")
+    lost = hand(run, first, 200, 0)
+    hand(run, second, 200, 0)
+    run.start(0)
+    run.forget(first)
+    run.lose(first, lost)
+
+    assert 200 * S == run.total
+    assert 200 * MS == run.passes(second, 200 * S)
