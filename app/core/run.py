@@ -165,6 +165,8 @@ class Run:
                 utterance.take_back(speech)
             self.total -= silence + speech
             samples -= silence + speech
+        for place in self._places.values():
+            place.start = min(place.start, self.total)
         self.said = self.total
         return samples
 

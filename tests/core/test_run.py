@@ -341,3 +341,15 @@ def test_a_lost_chunk_of_what_is_accounted_for_moves_up_the_rest() -> None:
 
     assert 200 * S == run.total
     assert 200 * MS == run.passes(second, 200 * S)
+
+
+def test_what_goes_on_after_a_lost_replica_follows_what_it_played() -> None:
+    """Of two utterances the second goes on where the run ends now, not where it once began."""
+    run, first, second = Run("ab-1"), utterance("a"), utterance("b")
+    hand(run, first, 400, 0)
+    hand(run, second, 100, 0)
+    run.lose_rest(200 * MS)
+    hand(run, second, 300, 500)
+
+    assert 500 * S == run.total
+    assert run.passes(second, 300 * S) is not None
