@@ -156,6 +156,7 @@ class _Segment:
     def end(self) -> NDArray[np.int16]:
         """Return all that waits, and the tail."""
         waiting = self._convert(b"".join(self._held))
+        self._held.clear()
         return np.concatenate((waiting, to_s16(self._resampler.flush())))
 
     @property
