@@ -21,7 +21,8 @@ TRIES = 3
 TEXT = """\
 The framework's delay: from the sending of the packet that completed a piece to the piece's
 hand-over to the sink. The service runs with all it has: acks, positions every 200 ms, a mark a
-second, metrics. Of more sessions than a subject could serve there are no figures."""
+second, metrics. Sessions begin at different moments of half a second. Of more sessions than a
+subject could serve there are no figures."""
 
 LEARNERS = 4
 """Sessions that teach which packet a hand-over needs; the quickest of them counts."""
