@@ -95,7 +95,7 @@ class AudioFormat:
         return count // self.frame_bytes() * SAMPLE_RATE // self.sample_rate
 
 
-class Chunk(Struct, gc=False):
+class Chunk(Struct, frozen=True, gc=False):
     """A piece of one utterance, ready to be handed to the room: 24 kHz mono s16le.
 
     A frozen dataclass would take several times as long to make; so it is with ``Queued`` and
@@ -103,7 +103,7 @@ class Chunk(Struct, gc=False):
     """
 
     pcm: bytes
-    """``samples + silence`` samples; nothing once only the accounts need the chunk."""
+    """``samples + silence`` samples."""
     samples: int
     """Samples of speech, at the front."""
     silence: int = 0

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from app.core import wire_out as out
-from app.core.pcm import SAMPLE_BYTES, Chunk, earliest, ms_to_samples, samples_to_ms
+from app.core.pcm import Chunk, earliest, ms_to_samples, samples_to_ms
 from app.core.playout import Playout, Queued
 from app.core.run import Run
 from app.core.speech import Speech
@@ -18,7 +18,7 @@ from app.core.watchdog import Watchdog
 
 Outcome = Literal["played", "interrupted", "failed"]
 
-CLOSING_SILENCE = bytes(ms_to_samples(40) * SAMPLE_BYTES)
+CLOSING_SILENCE = Chunk(bytes(ms_to_samples(40) * 2), 0, ms_to_samples(40))
 """What carries ``done`` on ``echo``: which chunk is the last is not known when it is handed over.
 
 Pipecat ends its utterances in the same way.
@@ -67,6 +67,8 @@ class Playback:
         self.released = False
         """The replica listens."""
         self.paused = False
+        self.refusing = False
+        """The room refused something, and whether that is handed over again is not settled."""
         self.draining = False
         """This replica gets nothing more but the end of what it has: the next one gets the rest."""
 
@@ -198,8 +200,7 @@ class Playback:
             run.close(now)
             return None
         epoch, tries = self._utterances.epoch, run.refusals
-        silence = Chunk(CLOSING_SILENCE, 0, len(CLOSING_SILENCE) // SAMPLE_BYTES)
-        return Delivery(epoch, run, None, silence, done=True, tries=tries)
+        return Delivery(epoch, run, None, CLOSING_SILENCE, done=True, tries=tries)
 
     # --- what the replica and the device tell
 
@@ -341,7 +342,7 @@ class Playback:
 
     def _finishes_at(self, utterance: Utterance) -> int | None:
         """When the end of an utterance in line is certain; 0: it is; None: not yet to be said."""
-        if utterance.open or utterance.unsent or self._speech.cuts:
+        if utterance.open or utterance.unsent or self.refusing or self._speech.cuts:
             return None  # an interrupt is told first
         run = self._speech.run_of(utterance) if utterance.sent else None
         return 0 if run is None else run.finishes_at(utterance)

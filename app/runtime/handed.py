@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from app.core.events import MessageFailed
+from app.core.pcm import Chunk
 from app.core.playback import Delivery, Playback
 
-REMEMBERED = 256
-"""How many handed-over messages are remembered in case the room says that one failed: as many as
-go out, in pieces of 20 ms, in the 5 s after which the last of these comes."""
+WHOLE = 8
+"""Of how many handed-over messages the audio is kept, which is heavy. Only the last ones can come
+back, and no more of those than a room may have unanswered: four. Behind one that it refused nothing
+more is handed over before that is settled."""
 
-WHOLE = 16
-"""Of how many of them the audio is kept, which is heavy. Only the last ones can come back, and no
-more of those than a room may have unanswered: four, and what it refused before it was held."""
+REMEMBERED = 256
+"""How many messages before them are remembered in case the room says that one failed: as many as go
+out, in pieces of 20 ms, in the 5 s after which the last of these comes."""
 
 FRAMES = 16
 """How many frames of track audio are remembered: more than a room may have under way."""
@@ -24,6 +29,30 @@ TRIES = 5
 
 FIRST_HOLD_NS = 100_000_000
 """Before the first new try, doubled each time; those sent behind it are answered meanwhile."""
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """Messages that were numbered in a row and are alike but for their audio: a long speech is one.
+
+    They take no memory each, and can only be taken off the accounts.
+    """
+
+    first: int
+    end: int
+    """One more than the last number."""
+    delivery: Delivery
+    """Each of them, without its audio."""
+
+    def goes_on(self, number: int, delivery: Delivery) -> bool:
+        """Whether this is the next of them."""
+        mine, chunk = self.delivery, delivery.chunk
+        return (
+            number == self.end
+            and mine.run is delivery.run
+            and mine.utterance is delivery.utterance
+            and (mine.chunk.samples, mine.chunk.silence) == (chunk.samples, chunk.silence)
+        )
 
 
 class Handed:
@@ -36,7 +65,10 @@ class Handed:
     def __init__(self, playback: Playback) -> None:
         """Have handed over nothing."""
         self._playback = playback
-        self._messages: deque[tuple[int, Delivery]] = deque(maxlen=REMEMBERED)
+        self._whole: deque[tuple[int, Delivery]] = deque()
+        """The last messages, which may come back."""
+        self._past: list[_Stretch] = []
+        """Those before them."""
         self._refused: dict[int, MessageFailed] = {}
         self._unsure = 0
         """The last message of which nobody knows whether it arrived."""
@@ -49,10 +81,9 @@ class Handed:
 
     def message(self, number: int, delivery: Delivery) -> None:
         """The room took a message."""
-        messages = self._messages
-        messages.append((number, delivery))
-        if len(messages) > WHOLE:
-            messages[-1 - WHOLE][1].chunk.pcm = b""
+        self._whole.append((number, delivery))
+        if len(self._whole) > WHOLE:
+            self._let_go(*self._whole.popleft())
 
     def frame(self, delivery: Delivery) -> None:
         """The room took a frame."""
@@ -65,30 +96,35 @@ class Handed:
         When it only never said what became of it, the audio counts as not sent but is not repeated:
         half a word twice is worse than a short gap.
         """
-        delivery = dict(self._messages).get(failure.message_id)
+        delivery = dict(self._whole).get(failure.message_id)
         if delivery is None:
+            self._lose_past(failure.message_id)
             return
         if not failure.definite:
             self._unsure = max(self._unsure, failure.message_id)
         if not failure.definite or delivery.tries >= TRIES:
-            self._messages.remove((failure.message_id, delivery))
+            self._whole.remove((failure.message_id, delivery))
             self._playback.lost(delivery)
             return
         self._refused[failure.message_id] = failure
         at = now + (FIRST_HOLD_NS << delivery.tries)
         self.retry_at = at if self.retry_at is None else max(at, self.retry_at)
+        self._playback.refusing = True
 
     def retry(self) -> None:
         """Put back what was refused, or let go of it."""
         self.retry_at = None
+        self._playback.refusing = False
         self._take_back(set(self._refused))
 
     def forget(self) -> None:
         """The messages are accounted for, whatever the room says of them later."""
-        self._messages.clear()
+        self._whole.clear()
+        self._past.clear()
         self._refused.clear()
         self._unsure = 0
         self.retry_at = None
+        self._playback.refusing = False
 
     def cleared(self, samples: int) -> None:
         """The device dropped what it had not begun; it got ``samples`` since joining."""
@@ -109,19 +145,42 @@ class Handed:
         self.cleared(0)
         self._playback.renew()
 
+    def _let_go(self, number: int, delivery: Delivery) -> None:
+        """Keep of a message no more than is needed to take it off the accounts."""
+        past, chunk = self._past, delivery.chunk
+        if past and past[-1].goes_on(number, delivery):
+            past[-1].end += 1
+            return
+        hollow = replace(delivery, chunk=Chunk(b"", chunk.samples, chunk.silence))
+        past.append(_Stretch(number, number + 1, hollow))
+        if past[0].end <= number - REMEMBERED:
+            del past[0]
+
+    def _lose_past(self, number: int) -> None:
+        """Take a message off the accounts whose audio is gone, if it is known, once."""
+        for at, stretch in enumerate(self._past):
+            if stretch.first <= number < stretch.end:
+                parts = (
+                    _Stretch(stretch.first, number, stretch.delivery),
+                    _Stretch(number + 1, stretch.end, stretch.delivery),
+                )
+                self._past[at : at + 1] = [part for part in parts if part.first < part.end]
+                self._playback.lost(stretch.delivery)
+                return
+
     def _take_back(self, numbers: set[int]) -> None:
         """Put back those of these messages after which none was taken; let go of the others."""
         large = [
             delivery.chunk.length
-            for number, delivery in self._messages
+            for number, delivery in self._whole
             if number in self._refused and self._refused[number].too_large
         ]
         if large:
             self._playback.shrink(max(large) // 2)
         is_last = True
-        kept: deque[tuple[int, Delivery]] = deque(maxlen=REMEMBERED)
-        for number, delivery in reversed(self._messages):
-            is_last = is_last and number > self._unsure and bool(delivery.chunk.pcm)
+        kept: deque[tuple[int, Delivery]] = deque()
+        for number, delivery in reversed(self._whole):
+            is_last = is_last and number > self._unsure
             if number not in numbers:
                 is_last = False
                 kept.appendleft((number, delivery))
@@ -131,5 +190,7 @@ class Handed:
                 self._playback.refused(delivery)
             else:
                 self._playback.give_back(delivery)
-        self._messages = kept
+        self._whole = kept
         self._refused.clear()
+        for number in numbers:
+            self._lose_past(number)

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import tracemalloc
+
 from app.core.events import MessageFailed
 from app.core.pcm import AudioFormat
 from app.core.playback import Delivery
 from app.core.spec import AudioPathName
 from app.core.voice import Voice, VoiceOptions
+from app.core.wire_out import UtteranceDone
 from app.runtime.handed import FIRST_HOLD_NS, REMEMBERED, TRIES, WHOLE, Handed
+
+S = 1_000_000_000
 
 
 class Rig:
@@ -21,8 +26,8 @@ class Rig:
         self.handed = Handed(self.voice.playback)
         self.taken: list[Delivery] = []
 
-    def hand(self, count: int) -> None:
-        """Let the room take so many chunks, numbered on from 1."""
+    def hand(self, count: int, *, step: int = 1) -> None:
+        """Let the room take so many chunks, numbered 1, 2, ... times ``step``."""
         for _ in range(count):
             delivery = self.next()
             self.voice.playback.handed(delivery, 0)
@@ -30,7 +35,7 @@ class Rig:
             if self.is_track:
                 self.handed.frame(delivery)
             else:
-                self.handed.message(len(self.taken), delivery)
+                self.handed.message(len(self.taken) * step, delivery)
 
     def refuse(self, *numbers: int, now: int = 0) -> None:
         """Let the room refuse these messages."""
@@ -81,6 +86,24 @@ def test_what_was_overtaken_is_not_repeated_out_of_order() -> None:
 
     assert 90 == rig.sent
     assert 0 == rig.next().tries
+
+
+def test_nothing_ends_while_a_refusal_is_not_settled() -> None:
+    """A short word is not told as played when the room has just refused it."""
+    rig = Rig(ms=8)
+    rig.voice.intake.end()
+    rig.voice.intake.start("b", AudioFormat(), None, 0)
+    rig.voice.intake.audio(bytes(48 * 400), 0)
+    rig.hand(3)
+    rig.refuse(1)
+    rig.voice.tick(20 * S)
+    before = [told for told in rig.voice.take() if isinstance(told, UtteranceDone)]
+    rig.handed.retry()
+    rig.voice.tick(20 * S)
+    after = [told for told in rig.voice.take() if isinstance(told, UtteranceDone)]
+
+    assert [] == before
+    assert [("a", 0, 8)] == [(told.utterance_id, told.sent_ms, told.dropped_ms) for told in after]
 
 
 def test_a_refusal_is_waited_out_longer_each_time_and_not_for_ever() -> None:
@@ -191,12 +214,40 @@ def test_audio_is_kept_only_as_long_as_it_may_come_back() -> None:
     assert [each.chunk for each in rig.taken[3:]] == again
 
 
+def test_what_fails_late_is_taken_off_the_accounts_once() -> None:
+    """Wherever it stands among those that are alike; nothing waits for it."""
+    rig = Rig(ms=4_000)
+    rig.hand(WHOLE + 10)
+    for number in (1, 5, 5, 2, 10, 6):
+        rig.refuse(number)
+
+    assert 10 + 40 * (WHOLE + 9) - 10 - 4 * 40 == rig.sent
+    assert None is rig.handed.retry_at
+    rig.handed.lose((4, 5), 0)
+    assert 10 + 40 * (WHOLE + 9) - 10 - 5 * 40 == rig.sent
+
+
+def test_a_long_speech_is_remembered_in_little() -> None:
+    """It takes the memory of its last messages, however many there were."""
+    rig = Rig(ms=20_000)
+    rig.hand(WHOLE + 4)
+    tracemalloc.start()
+    rig.hand(400)
+    del rig.taken[:-WHOLE]
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert kept < 20_000
+
+
 def test_only_the_last_messages_are_remembered() -> None:
     """Memory of what was sent is bounded: failures come soon or not at all."""
     rig = Rig(ms=15_000)
-    rig.hand(REMEMBERED + 5)
-    rig.handed.failed(MessageFailed(5, definite=False, reason="?"), 0)
+    many = REMEMBERED // 2 + WHOLE + 2
+    rig.hand(many, step=2)
+    rig.refuse(2)
     before = rig.sent
-    rig.handed.failed(MessageFailed(6, definite=False, reason="?"), 0)
+    rig.refuse(4)
 
+    assert 10 + 40 * (many - 1) == before
     assert 40 == before - rig.sent
