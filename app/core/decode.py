@@ -20,8 +20,7 @@ class Decoder:
 
     def __init__(self, fmt: AudioFormat) -> None:
         """Make one. ``fmt`` must not be ``wav``: its header says what the samples are."""
-        self._dtype, self._items, self._read = _READERS[fmt.encoding]
-        self._items *= fmt.channels
+        self._dtype, self._read = _READERS[fmt.encoding]
         self._frame_bytes = fmt.frame_bytes()
         self._stereo = fmt.channels == 2
         self._rest = b""
@@ -98,14 +97,14 @@ def _alaw_level(code: int) -> int:
     return level if code & 0x80 else -level
 
 
-_READERS: dict[Encoding, tuple[np.dtype[Any], int, Read]] = {
-    Encoding.S16LE: (np.dtype("<i2"), 1, _READ_S16),
-    Encoding.S16BE: (np.dtype(">i2"), 1, _READ_S16),
-    Encoding.S24LE: (np.dtype("u1"), 3, _read_s24),
-    Encoding.S32LE: (np.dtype("<i4"), 1, _read_s32),
-    Encoding.U8: (np.dtype("u1"), 1, _looked_up([(code - 128) * 256 for code in range(256)])),
-    Encoding.F32LE: (np.dtype("<f4"), 1, _read_f32),
-    Encoding.MULAW: (np.dtype("u1"), 1, _looked_up([*map(_mulaw_level, range(256))])),
-    Encoding.ALAW: (np.dtype("u1"), 1, _looked_up([*map(_alaw_level, range(256))])),
+_READERS: dict[Encoding, tuple[np.dtype[Any], Read]] = {
+    Encoding.S16LE: (np.dtype("<i2"), _READ_S16),
+    Encoding.S16BE: (np.dtype(">i2"), _READ_S16),
+    Encoding.S24LE: (np.dtype("u1"), _read_s24),
+    Encoding.S32LE: (np.dtype("<i4"), _read_s32),
+    Encoding.U8: (np.dtype("u1"), _looked_up([(code - 128) * 256 for code in range(256)])),
+    Encoding.F32LE: (np.dtype("<f4"), _read_f32),
+    Encoding.MULAW: (np.dtype("u1"), _looked_up([*map(_mulaw_level, range(256))])),
+    Encoding.ALAW: (np.dtype("u1"), _looked_up([*map(_alaw_level, range(256))])),
 }
-"""How a sample is written: its words, how many of them, and how they become floats."""
+"""How a sample is written: its words, and how they become floats."""
