@@ -15,7 +15,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT_INSTALL := $(SUDO) apt-get update -qq </dev/null && \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends
 
-.PHONY: run test soak bench bench-peer screenshots lint types openapi lock
+.PHONY: run test soak bench bench-peer bench-tricks screenshots lint types openapi lock
 
 run: $(VENV)/run.stamp
 	@exec $(BIN)/avatar-bridge serve
@@ -36,6 +36,9 @@ bench: $(VENV)/test.stamp
 
 bench-peer: $(VENV)/test.stamp $(PEER)/stamp
 	@$(BIN)/python -m bench --peer $(PEER)/bin/python
+
+bench-tricks: $(VENV)/test.stamp
+	@$(BIN)/python -m bench --tricks
 
 # The pictures in the README, taken anew.
 screenshots: $(VENV)/test.stamp

@@ -42,6 +42,8 @@ class Effort:
     """Sessions that are watched meanwhile."""
     crowds: int = 8
     """How often as many more come and go, to see what is kept of them."""
+    tricked: int = 250
+    """Sessions that speak when tricks are left out."""
     starts: int = 5
     profile_s: int = 8
 
@@ -68,6 +70,7 @@ QUICK = Effort(
     crowd=2,
     audience=1,
     crowds=1,
+    tricked=1,
     starts=1,
     profile_s=1,
 )

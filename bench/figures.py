@@ -40,6 +40,10 @@ class Figures:
         values = self.of(measure, subject)
         return spread(values) if values else "–"
 
+    def doubts(self) -> list[str]:
+        """Write the notes, if there are any."""
+        return ["## Doubts", "", *(f"- {note}" for note in self.notes)] if self.notes else []
+
     def table(
         self, corner: str, measures: Sequence[tuple[str, str]], subjects: Sequence[Subject]
     ) -> list[str]:

@@ -24,8 +24,17 @@ def load() -> float:
     return os.getloadavg()[0]
 
 
-def header(command: str, target: str, seconds: float, load_before: float, peer: str) -> list[str]:
+TITLES = {
+    "bench": "Benchmark",
+    "peer": "Benchmark beside Pipecat",
+    "tricks": "Benchmark without one trick or another",
+}
+"""Of each report."""
+
+
+def header(report: str, command: str, seconds: float, load_before: float, peer: str) -> list[str]:
     """Write the head of a report; ``peer`` is the interpreter that has the peer, or empty."""
+    target = "make bench" if report == "bench" else f"make bench-{report}"
     commit = _said("git", "describe", "--always", "--dirty") or "unknown"
     libraries = [f"{library} {version(library)}" for library in LIBRARIES]
     if peer:
@@ -39,8 +48,7 @@ def header(command: str, target: str, seconds: float, load_before: float, peer: 
         f"Python {platform.python_version()}; {', '.join(libraries)}. "
         f"Load of the machine before: {load_before:.2f}."
     )
-    title = "# Benchmark" + (" beside Pipecat" if peer else "")
-    lines = [title, "", what, "", machine, "", CAVEAT, ""]
+    lines = [f"# {TITLES[report]}", "", what, "", machine, "", CAVEAT, ""]
     if len(os.sched_getaffinity(0)) == 1:
         lines += ["**One core for both: the figures are worth little.**", ""]
     return lines

@@ -17,6 +17,9 @@ HELD_SAMPLES = 24_000 * 220 // 1000
 
 TIMEOUT_S = 30
 
+LEAD_MS = 10_000
+"""Of a session that takes bursts: all of one is handed over at once."""
+
 
 def run(subjects: Sequence[Subject], effort: Effort, figures: Figures, folder: Path) -> None:
     """Feed bursts, each cut off after it was handed over, so that nothing waits for real time."""
@@ -24,17 +27,18 @@ def run(subjects: Sequence[Subject], effort: Effort, figures: Figures, folder: P
         paths = ("echo", "track") if subject.makes_sessions else ("echo",)
         with staged(subject, folder / f"throughput-{subject.module}-{subject.name}") as stage:
             for path in paths:
-                body = {"audio_path": path}
-                if path == "echo":
-                    body["lead_ms"] = 10_000  # type: ignore[assignment]
-                stage.open(1, **body)
+                lead = {"lead_ms": LEAD_MS} if path == "echo" else {}
+                stage.open(1, audio_path=path, **lead)
                 for packet_ms in PACKETS_MS:
-                    _burst(stage, effort.burst_s, packet_ms)  # the first is not counted
-                    for _ in range(effort.cycles):
-                        cpu_ns = _burst(stage, effort.burst_s, packet_ms)
-                        rate = effort.burst_s / (cpu_ns / 1e9)
+                    for rate in rates(stage, effort, packet_ms):
                         figures.add(f"{path} {packet_ms} ms", subject, rate)
                 stage.close()
+
+
+def rates(stage: Stage, effort: Effort, packet_ms: int) -> list[float]:
+    """Feed the only session; returns the seconds of audio a second of CPU, of each burst."""
+    bursts = [_burst(stage, effort.burst_s, packet_ms) for _ in range(1 + effort.cycles)]
+    return [effort.burst_s / (cpu_ns / 1e9) for cpu_ns in bursts[1:]]  # the first fills caches
 
 
 def _burst(stage: Stage, seconds: int, packet_ms: int) -> int:

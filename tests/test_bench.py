@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bench import interrupts, memory, profile, quality, realtime, startup, throughput
+from bench import interrupts, memory, profile, quality, realtime, startup, throughput, tricks
 from bench.__main__ import FLOORS, OURS
-from bench.child import cores
+from bench.child import ROOT, cores
 from bench.delays import learn, measure
 from bench.effort import QUICK, Effort
 from bench.figures import Figures
 from bench.goals import GOALS, sections
 from bench.recorder import Kind, Record, Recorder, Rows
 from bench.stage import Run
+from bench.without import TRICKS
 
 MS = 1_000_000
 
@@ -69,6 +72,21 @@ def test_startup(figures: Figures, tmp_path: Path) -> None:
     startup.run([OURS], Effort(starts=0), figures, tmp_path)
 
     assert startup.sections(figures, [OURS])
+
+
+def test_tricks(figures: Figures, tmp_path: Path) -> None:
+    """The service speaks without one, too."""
+    tricks.run(OURS, TRICKS[:1], TINY, figures, tmp_path)
+
+    assert figures.of("real time", OURS)
+    assert TRICKS[0].text in "\n".join(tricks.sections(figures, TINY, OURS))
+
+
+def test_every_trick_is_found_where_it_is_left_out() -> None:
+    """In a process of its own: nothing puts them back."""
+    undo = "from bench.without import TRICKS\nfor trick in TRICKS: trick.undo()"
+
+    subprocess.run([sys.executable, "-c", undo], cwd=ROOT, check=True)
 
 
 def test_quality_is_measured_in_sound() -> None:

@@ -24,6 +24,7 @@ from app.runtime.tasks import Tasks
 from app.settings import Settings
 from bench.recorder import Kind, Recorder
 from bench.subjects.running import Running, Uvicorn
+from bench.without import undo
 
 REPLICA = Participant("p-replica", "tavus-replica-r1", "Anna")
 
@@ -122,7 +123,7 @@ async def start(recorder: Recorder, options: dict[str, Any]) -> Running:
 
     Options: ``data_dir``; ``settings`` (fields of ``Settings``); ``stamp_reads``: note when an
     interrupt reaches the application, which costs a coroutine a message; the session's number is
-    then ``bench`` in the address of its stream.
+    then ``bench`` in the address of its stream; ``without``: a trick to leave out.
     """
     settings = Settings(
         _env_file=None,
@@ -146,6 +147,7 @@ async def start(recorder: Recorder, options: dict[str, Any]) -> Running:
     with lasting():  # as the command does
         app: Any = create_app(settings, http=_tavus(), make_room=make_room)
     gc.set_threshold(NEW_OBJECTS)
+    undo(options.get("without"))
     server = edge_server(_Stamped(app, recorder) if options.get("stamp_reads") else app, settings)
     running = Uvicorn(server, listen("127.0.0.1", 0))
     await running.started()
