@@ -38,6 +38,8 @@ class Effort:
     """Bursts to measure the throughput with."""
     crowd: int = 50
     """Sessions whose memory is measured."""
+    speech: int = 750
+    """Packets of each meanwhile: long enough to fill what is remembered of a speech."""
     audience: int = 10
     """Sessions that are watched meanwhile."""
     crowds: int = 8
@@ -68,6 +70,7 @@ QUICK = Effort(
     burst_s=1,
     cycles=1,
     crowd=2,
+    speech=25,
     audience=1,
     crowds=1,
     tricked=1,

@@ -29,7 +29,7 @@ def run(subjects: Sequence[Subject], effort: Effort, figures: Figures, folder: P
         with staged(subject, place / "crowds") as stage:
             _few(stage, effort)
             before = stage.memory()
-            idle, speaking = _crowd(stage, effort.crowd, effort.packets)
+            idle, speaking = _crowd(stage, effort.crowd, effort.speech)
             first = last = stage.memory()
             figures.add("idle", subject, (idle - before) / effort.crowd / KB)
             figures.add("speaking", subject, (speaking - before) / effort.crowd / KB)
