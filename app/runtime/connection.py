@@ -84,7 +84,7 @@ class Connection:
         """Of whoever is not the producer."""
         self.subscription = Subscription(runner.clock)
         """What there is to send to the client."""
-        self._viewer = Viewer(runner.clock, runner.metrics, self._wake)
+        self._viewer = Viewer(runner.clock, runner.metrics, self._wake, self._tell)
         self._period = max(MIN_PROGRESS_MS, wishes.progress_ms or 0) * 1_000_000
         self._alarm = Alarm(runner.clock.call_at, self._progress)
         self._told: tuple[str, int] | None = None
@@ -341,7 +341,7 @@ class Connection:
                 await runner.interact(event_type, properties or {})
             case wire_in.FramesSubscribe(video, audio, user_audio, ref):
                 runner.frames.subscribe(self._viewer, message.choices())
-                self.subscription.media = self._frame
+                self.subscription.media = self._viewer.take
                 self.subscription.tell(out.FramesSubscribed(video, audio, user_audio, ref))
             case wire_in.FramesUnsubscribe(ref):
                 runner.frames.unsubscribe(self._viewer)
@@ -385,11 +385,8 @@ class Connection:
     def _wake(self) -> None:
         self.subscription.wake()
 
-    def _frame(self) -> bytes | None:
-        """Take the next frame that waits; now and then, first tell what became of those before."""
-        if self._viewer.stats_due():
-            self.subscription.tell(self._viewer.stats())
-        return self._viewer.take()
+    def _tell(self, stats: out.FramesStats) -> None:
+        self.subscription.tell(stats)
 
     def _progress(self) -> None:
         """Tell the position every ``progress_ms``, when it has moved."""

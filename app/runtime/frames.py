@@ -34,11 +34,21 @@ MAX_HEARINGS = 64
 class Viewer:
     """One connection that may watch: what waits for it, and its wake-up call."""
 
-    def __init__(self, clock: Clock, metrics: Metrics, wake: Callable[[], None]) -> None:
-        """Watch nothing; ``wake`` is called when a frame waits."""
+    def __init__(
+        self,
+        clock: Clock,
+        metrics: Metrics,
+        wake: Callable[[], None],
+        tell: Callable[[out.FramesStats], None],
+    ) -> None:
+        """Watch nothing.
+
+        ``wake`` is called when a frame waits, ``tell`` now and then with what became of them.
+        """
         self._clock = clock
         self._metrics = metrics
         self._wake = wake
+        self._tell = tell
         self._stats_at = 0
         self.queue = FrameQueue()
 
@@ -55,17 +65,18 @@ class Viewer:
         self._wake()
 
     def take(self) -> bytes | None:
-        """Take the next frame for the wire, None when none waits."""
+        """Take the next frame for the wire, None when none waits.
+
+        Now and then it first tells what became of those before.
+        """
+        if self._clock.now() >= self._stats_at:
+            self._tell(self.stats())
         taken = self.queue.pop()
         if taken is None:
             return None
         kind, frame = taken
         self._metrics.frame_sent(kind.name.lower())
         return frame
-
-    def stats_due(self) -> bool:
-        """Whether it is time to tell what became of the frames."""
-        return self._clock.now() >= self._stats_at
 
     def stats(self, ref: str | None = None) -> out.FramesStats:
         """What became of the frames so far; due again after a while."""

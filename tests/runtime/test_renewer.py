@@ -90,7 +90,7 @@ async def test_viewers_see_the_next_replica() -> None:
     world = World()
     async with world.session(**DAY) as session:
         frames = session.runner.frames
-        viewer = Viewer(world.clock, session.runner.metrics, lambda: None)
+        viewer = Viewer(world.clock, session.runner.metrics, lambda: None, lambda _stats: None)
         frames.subscribe(viewer, Choices(audio=24_000))
         await ready_to_move(world)
         before = list(world.rooms[1].watched)
