@@ -17,7 +17,8 @@ from app.core.tokens import Grant
 from app.core.wire_out import PROTOCOL
 from app.errors import BadMessage, BridgeError, Draining
 from app.runtime.bus import TOO_SLOW
-from app.runtime.connection import BUG, Connection, Wishes
+from app.runtime.connection import Connection, Wishes
+from app.runtime.inbound import BUG, Inbound
 from app.runtime.issuer import Issuer
 from app.runtime.metrics import Metrics
 from app.runtime.registry import Registry
@@ -137,14 +138,14 @@ async def _serve(socket: WebSocket, connection: Connection) -> int:
     async with asyncio.TaskGroup() as group:
         writing = Writer(socket, connection.clock).run(connection.subscription)
         writer = group.create_task(writing, name="stream writer")
-        with offered(socket.scope, connection.take):
-            reader = group.create_task(_read(socket, connection), name="stream reader")
+        with offered(socket.scope, connection.inbound.take):
+            reader = group.create_task(_read(socket, connection.inbound), name="stream reader")
             code = await reader
         writer.cancel()
     return code
 
 
-async def _read(socket: WebSocket, connection: Connection) -> int:
+async def _read(socket: WebSocket, inbound: Inbound) -> int:
     """Hand every message on; returns the close code when the connection is over."""
     while True:
         message = await socket.receive()
@@ -152,6 +153,6 @@ async def _read(socket: WebSocket, connection: Connection) -> int:
             return int(message.get("code") or LOST)
         data = message.get("bytes")
         if data is not None:
-            await connection.binary(data)
+            await inbound.binary(data)
         else:
-            await connection.text(message["text"])
+            await inbound.text(message["text"])

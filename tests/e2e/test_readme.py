@@ -20,7 +20,8 @@ import simplejpeg
 from app.core import wire_in
 from app.core.pcm import AudioFormat, Encoding
 from app.runtime.bus import TOO_SLOW
-from app.runtime.connection import BAD_MESSAGES_CODE, REPLACED
+from app.runtime.connection import REPLACED
+from app.runtime.inbound import BAD_MESSAGES_CODE
 from tests.support import readme
 from tests.support.audio import wav
 from tests.support.browser import browsing, count, page_in

@@ -33,12 +33,12 @@ class Client:
 
     async def say(self, message_type: str, **fields: Any) -> None:
         """Send a control message."""
-        await self.connection.text(json.dumps({"type": message_type, **fields}))
+        await self.connection.inbound.text(json.dumps({"type": message_type, **fields}))
 
     async def send(self, data: bytes = CHUNK) -> None:
         """Send audio."""
-        if not self.connection.take(data, False):
-            await self.connection.binary(data)
+        if not self.connection.inbound.take(data, False):
+            await self.connection.inbound.binary(data)
 
     @property
     def told(self) -> list[dict[str, Any]]:
