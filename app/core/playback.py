@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Literal
 
 from msgspec import Struct
@@ -245,7 +246,9 @@ class Playback:
         line, cut = self._utterances.line, self._utterances.cut
         for utterance in self._handed():
             self._tell_start(utterance, now)
-            self._tell_marks(utterance)
+            if _is_at_mark(utterance):
+                self._tell_passed(utterance)
+                self._tell_marks(utterance)
         while line and _is_due(self._finishes_at(line[0]), now):
             self.finish(line.popleft(), "played", now)
         for utterance in tuple(cut):
@@ -380,18 +383,28 @@ class Playback:
         self._told.append(told)
 
     def _tell_marks(self, utterance: Utterance) -> None:
-        """Tell the marks that were played: not before the utterance is known to sound."""
-        if utterance.started_at is None or not utterance.played:
-            return
-        while utterance.marks and utterance.marks[0][0] <= utterance.played:
-            # What was told is not taken back by a better source.
-            utterance.told = max(utterance.told, utterance.marks[0][0])
+        """Tell the marks that were played."""
+        while _is_at_mark(utterance):
             self._tell_mark(utterance, "played")
+
+    def _tell_passed(self, utterance: Utterance) -> None:
+        """Tell the marks before this utterance, which sounds: they may be in lost audio."""
+        for before in takewhile(lambda each: each is not utterance, self._utterances.line):
+            while before.marks:
+                self._tell_mark(before, "flushed" if before.failure else "played")
 
     def _tell_mark(self, utterance: Utterance, outcome: Literal["played", "flushed"]) -> None:
         position, name = utterance.marks.popleft()
+        if outcome == "played":  # what was told is not taken back by a better source
+            utterance.told = max(utterance.told, position)
         offset_ms = samples_to_ms(position)
         self._told.append(out.MarkReached(name, offset_ms, outcome, utterance.utterance_id))
+
+
+def _is_at_mark(utterance: Utterance) -> bool:
+    """Whether its next mark was played: not before the utterance is known to sound."""
+    played = 0 if utterance.started_at is None else utterance.played
+    return bool(played and utterance.marks) and utterance.marks[0][0] <= played
 
 
 def _silent_until(utterance: Utterance) -> int:

@@ -546,6 +546,37 @@ def test_a_message_that_was_lost_after_all() -> None:
     assert [] == stage.voice.take()
 
 
+def test_marks_keep_their_order_when_what_one_stands_in_is_lost() -> None:
+    """It is passed, at the latest, when what comes after it sounds."""
+    stage = Stage(manners=SILENT, listens=False)
+    stage.start("a")
+    stage.audio(90)
+    stage.mark("middle of a")
+    stage.audio(10)
+    stage.mark("end of a")
+    stage.start("b")
+    stage.audio(10)
+    stage.mark("b")
+    stage.audio(90)
+    stage.end()
+    deliveries: list[Delivery] = []
+    playback = stage.voice.playback
+    playback.released = True
+    while (delivery := playback.next(stage.now)) is not None:
+        playback.handed(delivery, stage.now)
+        deliveries.append(delivery)
+    playback.lost(deliveries[3])
+    stage.run_out()
+
+    assert [
+        "mark middle of a played 90",
+        "mark end of a played 100",
+        "mark b played 10",
+        "done a played 100/90/90 clock",
+        "done b played 100/100/100 clock",
+    ] == stage.log("mark.reached", "utterance.done")
+
+
 def test_an_utterance_that_was_lost_whole() -> None:
     """It was never sent."""
     stage = Stage(manners=SILENT)
