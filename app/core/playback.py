@@ -140,6 +140,7 @@ class Playback:
             self.lost(delivery)
             return
         delivery.run.give_back(utterance, chunk)
+        self._speech.go_on(delivery.run)
         if utterance is not None:
             utterance.give_back(chunk.samples)
         self.put_back(delivery)

@@ -125,6 +125,14 @@ class Speech:
         if self._joined:
             self._track_handed -= samples
 
+    def go_on(self, run: Run) -> None:
+        """The end of ``run`` was given back, as was all that came after it: runs that have nothing.
+
+        What is handed over next belongs to ``run``, and so does the end that comes behind it.
+        """
+        while run in self._runs and self._runs[-1] is not run and not self._runs[-1].total:
+            self._runs.pop()
+
     def renew(self) -> None:
         """The room is another one, whose device got nothing yet."""
         self._track_before = self._track_handed

@@ -733,6 +733,33 @@ def test_an_end_that_was_given_back_is_told_again() -> None:
     assert [(True, 0), (True, 1), (True, 2)] == ends
 
 
+def test_an_end_is_given_back_together_with_what_came_after_it() -> None:
+    """The run goes on with that: its end does not come in the middle of the next run."""
+    stage = Stage(VoiceOptions(overlap=True), manners=SILENT, listens=False)
+    playback = stage.voice.playback
+    taken: list[Delivery] = []
+    for name in ("a", "b"):
+        playback.released = False
+        stage.say(name, 10)
+        playback.released = True
+        while (delivery := playback.next(stage.now)) is not None:
+            playback.handed(delivery, stage.now)
+            taken.append(delivery)
+    for delivery in reversed(taken[1:]):
+        playback.refused(delivery)
+    again: list[Delivery] = []
+    while (delivery := playback.next(stage.now)) is not None:
+        playback.handed(delivery, stage.now)
+        again.append(delivery)
+
+    assert [("ab-1", False), ("ab-1", True), ("ab-2", False), ("ab-2", True)] == [
+        (each.run.inference_id, each.done) for each in taken
+    ]
+    assert [("ab-1", False), ("ab-1", True)] == [
+        (each.run.inference_id, each.done) for each in again
+    ]
+
+
 def test_what_was_refused_for_its_size_comes_back_in_smaller_pieces() -> None:
     """Half as large, and so are all that follow; 10 ms are never cut."""
     stage = Stage(manners=SILENT, listens=False)
