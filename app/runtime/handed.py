@@ -150,10 +150,10 @@ class Handed:
         past, chunk = self._past, delivery.chunk
         if past and past[-1].goes_on(number, delivery):
             past[-1].end += 1
-            return
-        hollow = replace(delivery, chunk=Chunk(b"", chunk.samples, chunk.silence))
-        past.append(_Stretch(number, number + 1, hollow))
-        if past[0].end <= number - REMEMBERED:
+        else:
+            hollow = replace(delivery, chunk=Chunk(b"", chunk.samples, chunk.silence))
+            past.append(_Stretch(number, number + 1, hollow))
+        while past[0].end <= number - REMEMBERED:
             del past[0]
 
     def _lose_past(self, number: int) -> None:

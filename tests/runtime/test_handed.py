@@ -251,3 +251,18 @@ def test_only_the_last_messages_are_remembered() -> None:
 
     assert 10 + 40 * (many - 1) == before
     assert 40 == before - rig.sent
+
+
+def test_a_speech_with_failures_in_it_is_not_remembered_whole() -> None:
+    """What stands between two that failed is forgotten as anything is."""
+    rig = Rig(ms=50_000)
+    for behind in range(1, 2 * REMEMBERED, 4):
+        rig.hand(4)
+        rig.handed.failed(MessageFailed(behind - WHOLE, definite=False, reason="?"), 0)
+    before = rig.sent
+    rig.refuse(3)
+    after = rig.sent
+    rig.refuse(2 * REMEMBERED - WHOLE - 2)
+
+    assert before == after
+    assert 40 == after - rig.sent
