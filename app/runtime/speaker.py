@@ -136,6 +136,7 @@ class Speaker:
         """The replica does not listen; when it is ``gone``, what it held is lost."""
         self._is_listening = False
         if gone:
+            self._pump.settle()  # what the room refused the replica never had
             self.voice.playback.lose_replica(self._clock.now())
             self._pump.forget()
         self._release()

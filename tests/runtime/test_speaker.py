@@ -66,6 +66,24 @@ async def test_replica_that_comes_back_speaks_the_rest() -> None:
     assert 900 <= done["dropped_ms"] <= 1100
 
 
+async def test_replica_that_comes_back_speaks_what_the_room_had_refused() -> None:
+    """The one that left never had it."""
+    world = World()
+    async with world.session(lead_ms=1000) as session:
+        speak(session, 3)
+        await world.clock.run(1 * S)
+        refused = world.room.audio[-1]
+        world.room.report(e.MessageFailed(refused.number, definite=True, reason="full"))
+        world.room.report(e.ParticipantLeft(REPLICA))
+        world.room.report(e.ParticipantJoined(REPLICA))
+        await world.clock.run(8 * S)
+
+    (done,) = session.of("utterance.done")
+    assert "played" == done["status"]
+    assert done["sent_ms"] == done["played_ms"]
+    assert 930 == done["dropped_ms"]  # of 970 that were ahead of what it had spoken
+
+
 @pytest.mark.parametrize("packet_ms", [10, 20, 50])
 async def test_packets_bring_about_all_that_is_due(packet_ms: int) -> None:
     """What comes in packets is handed over and acknowledged in time, and ended after its gap."""
