@@ -125,18 +125,23 @@ class Playback:
         if delivery.utterance is not None:
             delivery.utterance.take_back(delivery.chunk.samples)
 
+    def is_over(self, delivery: Delivery) -> bool:
+        """Whether a chunk is not to be heard any more: it was cut, or is accounted for."""
+        utterance = delivery.utterance
+        is_done = utterance is not None and utterance.done
+        return is_done or delivery.epoch != self._utterances.epoch
+
     def put_back(self, delivery: Delivery) -> None:
         """The room did not take a chunk that ``next`` gave: it goes next, unless it was cut."""
         utterance = delivery.utterance
-        is_stale = delivery.epoch != self._utterances.epoch
-        if utterance is not None and not is_stale and not utterance.done:
+        if utterance is not None and not self.is_over(delivery):
             self._playout.put_back(Queued(utterance, delivery.chunk, delivery.tries))
 
     def give_back(self, delivery: Delivery) -> None:
         """The room lost the last chunk that it had taken, before anybody heard it: it goes next."""
         utterance, chunk = delivery.utterance, delivery.chunk
         self._speech.give_back(chunk.length)
-        if delivery.epoch != self._utterances.epoch or (utterance is not None and utterance.done):
+        if self.is_over(delivery):
             self.lost(delivery)
             return
         delivery.run.give_back(utterance, chunk)

@@ -102,7 +102,8 @@ class Handed:
             return
         if not failure.definite:
             self._unsure = max(self._unsure, failure.message_id)
-        if not failure.definite or delivery.tries >= TRIES:
+        is_final = delivery.tries >= TRIES or self._playback.is_over(delivery)
+        if is_final or not failure.definite:
             self._whole.remove((failure.message_id, delivery))
             self._playback.lost(delivery)
             return

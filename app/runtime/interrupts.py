@@ -86,6 +86,8 @@ class Interrupts:
         """Cut now; the future has the account once the room has confirmed, or after 250 ms."""
         now = self._clock.now()
         cut = self._voice.cut(now, guard=guard, in_band=in_band)
+        if cut is not None:
+            self._pump.settle()
         pending = _Pending(cut, request_id, reason, now)
         self._pending.append(pending)
         if cut is None or self._room is None:
@@ -111,7 +113,6 @@ class Interrupts:
         try:
             async with deadline(self._clock, end):
                 handed = await asyncio.shield(clearing)
-            self._pump.settle()
             if self._is_track:
                 pending.track_handed = handed
                 if self._room is room:

@@ -50,6 +50,41 @@ async def test_word_is_sent_when_nothing_plays() -> None:
     assert [(1, False)] == cuts(session)
 
 
+async def test_late_refusal_of_what_was_cut_holds_up_nothing() -> None:
+    """It will not be handed over again: it is off the accounts, and what comes next goes out."""
+    world = World()
+    async with world.session() as session:
+        speak(session, 5)
+        last = world.room.audio[-1].number
+        await session.runner.interrupt()
+        world.room.report(e.MessageFailed(last, definite=True, reason="full"))
+        before = len(world.room.audio)
+        speak(session)
+        at_once = len(world.room.audio) - before
+        await world.clock.run(10 * S)
+
+    ((cut,),) = [told["utterances"] for told in session.of("interrupt.accepted")]
+    assert 0 < at_once
+    assert [cut["sent_ms"] - 40, 1000] == [done["sent_ms"] for done in session.of("utterance.done")]
+
+
+async def test_account_has_nothing_that_the_room_had_refused() -> None:
+    """Also when the room does not confirm the cut in time."""
+    world = World()
+    world.prepare = lambda room: setattr(room, "holds_clear", asyncio.Event())
+    async with world.session() as session:
+        speak(session, end=False)
+        for hold_ms in (100, 200, 0):  # the next time it would be waited for 400 ms
+            last = world.room.audio[-1].number
+            world.room.report(e.MessageFailed(last, definite=True, reason="full"))
+            await world.clock.run(hold_ms * MS)
+        interrupting = asyncio.ensure_future(session.runner.interrupt())
+        await world.clock.run(300 * MS)
+        (cut,) = (await interrupting).utterances
+
+    assert 970 - 40 == cut.sent_ms
+
+
 async def test_before_the_room_there_is_nothing_to_stop() -> None:
     """An interrupt while the room is joined cuts what waits, at once."""
     world = World()
