@@ -31,8 +31,9 @@ class Playhead:
         self._start(now)
 
     def take_back(self, samples: int) -> None:
-        """The player did not get its last ``samples`` after all; what it played it has played."""
-        self.handed = max(self._base, self.handed - samples)
+        """The player did not get ``samples`` after all: what it was taken to play was not these."""
+        self.handed -= samples
+        self._base = min(self._base, self.handed)
 
     def close(self, now: int) -> None:
         """Announce that nothing follows: what waits plays without a full pre-buffer."""

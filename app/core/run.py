@@ -131,6 +131,7 @@ class Run:
         """A chunk did not reach the replica after all: what follows it moves up."""
         length = chunk.samples + chunk.silence
         self.total -= length
+        self._head.take_back(length)
         if utterance is None:
             return
         self.said -= length
@@ -146,7 +147,6 @@ class Run:
     def give_back(self, utterance: Utterance | None, chunk: Chunk) -> None:
         """The last chunk did not reach the replica: it is not lost but will be handed over anew."""
         self.lose(utterance, chunk)
-        self._head.take_back(chunk.length)
         if utterance is not None and utterance in self._places:
             place = self._places[utterance]
             if not place.samples and not place.silence:

@@ -189,6 +189,18 @@ def test_a_player_that_did_not_get_its_last_samples() -> None:
     assert 1200 == head.at(10**9)
 
     head.hand(2400, 10**9)
-    head.take_back(9999)
+    head.take_back(2400)
 
-    assert 1200 == head.handed
+    assert 1200 == head.handed == head.at(2 * 10**9)
+
+
+def test_a_player_that_was_taken_to_have_played_what_it_did_not_get() -> None:
+    """When that comes again it is played then, and not at once."""
+    head = Playhead()
+    head.hand(2400, 0)
+    head.hand(2400, 10**9)
+    head.take_back(4800)
+    head.hand(2400, 2 * 10**9)
+
+    assert 0 == head.at(2 * 10**9)
+    assert 1200 == head.at(2 * 10**9 + 50_000_000)

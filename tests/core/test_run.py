@@ -218,6 +218,19 @@ def test_a_silent_replica_that_leaves() -> None:
     assert (600 * S, 600 * S) == (spoken.sent, spoken.played)
 
 
+def test_the_clock_counts_nothing_that_was_lost() -> None:
+    """What comes after it is played when it is played, and not by so much earlier."""
+    run, spoken = Run("ab-1"), utterance()
+    hand(run, spoken, 100, 0)
+    lost = hand(run, spoken, 100, 0)
+    run.lose(spoken, lost)
+    spoken.take_back(lost.samples)
+    hand(run, spoken, 200, 1000)
+    run.spread(1050 * MS)
+
+    assert (300 * S, 150 * S) == (spoken.sent, spoken.played)
+
+
 def test_what_the_device_gave_back() -> None:
     """From the end: padding first, then speech, then the utterance before."""
     run, first, second = Run("ab-1"), utterance("a"), utterance("b")
