@@ -30,6 +30,10 @@ TOO_SLOW = 4508
 """How a connection is closed that lets too much wait."""
 
 
+def no_frame() -> None:
+    """Have none: nobody asked for any."""
+
+
 class Subscription:
     """One connection's messages, in order, and how it is to be closed."""
 
@@ -42,7 +46,7 @@ class Subscription:
         """When something was taken last, or began to wait."""
         self.close_code: int | None = None
         """Set once nothing more will be said."""
-        self.media: Callable[[], bytes | None] = lambda: None
+        self.media: Callable[[], bytes | None] = no_frame
         """Where to look for a frame when no message waits: media wait elsewhere."""
         self.send_now: Callable[[str], bool] = lambda _text: False
         """Sends a message while none waits before it; False when it has to wait."""
@@ -88,6 +92,7 @@ class Subscription:
         """
         while True:
             await drained()
+            self._wake.clear()
             if self._waiting:
                 self._moved_at = self._clock.now()
                 return self._waiting.popleft()
@@ -95,7 +100,6 @@ class Subscription:
                 return None
             if (frame := self.media()) is not None:
                 return frame
-            self._wake.clear()
             await self._wake.wait()
 
 

@@ -13,7 +13,7 @@ from app.core import wire_out as out
 from app.core.audience import Seat
 from app.core.roles import Role, needed_for
 from app.errors import BridgeError, RoleForbidden
-from app.runtime.bus import Subscription
+from app.runtime.bus import Subscription, no_frame
 from app.runtime.clock import NS_PER_S
 from app.runtime.frames import Viewer
 from app.runtime.runner import Runner
@@ -78,8 +78,9 @@ class Inbound:
     async def binary(self, data: bytes) -> None:
         """Take one binary message: audio."""
         if self._seat is not None:
-            self._refuse(RoleForbidden(f"the role {self._seat.role} sends no audio"), None)
-            self._count()
+            if not self._is_closed():
+                self._refuse(RoleForbidden(f"the role {self._seat.role} sends no audio"), None)
+                self._count()
             return
         async with self._speaker.hearing:
             if self._is_closed():
@@ -185,6 +186,7 @@ class Inbound:
                 self._subscription.tell(out.FramesSubscribed(video, audio, user_audio, ref))
             case wire_in.FramesUnsubscribe(ref):
                 runner.frames.unsubscribe(self._viewer)
+                self._subscription.media = no_frame
                 self._subscription.tell(self._viewer.stats(ref))
             case _:
                 assert_never(message)

@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from app.core import wire_out as out
-from app.runtime.bus import BURST_NS, MAX_WAITING, MAX_WAITING_PROGRESS, RING, Bus, Subscription
+from app.runtime.bus import (
+    BURST_NS,
+    MAX_WAITING,
+    MAX_WAITING_PROGRESS,
+    RING,
+    Bus,
+    Subscription,
+    no_frame,
+)
 from tests.support.clock import FakeClock, settle
 
 PROGRESS = out.PlaybackProgress("u-1", 20, "clock")
@@ -119,6 +127,21 @@ async def test_take_waits() -> None:
     await taking
 
     assert not early
+
+
+async def test_message_that_comes_up_with_a_look_for_a_frame_waits_for_nothing_else() -> None:
+    """It is taken although there was no frame."""
+    line = bus()
+    heard = line.subscribe()
+
+    def look() -> None:
+        heard.media = no_frame
+        heard.tell(out.FramesStats(0, 0))
+
+    heard.media = look
+    taken = await asyncio.wait_for(heard.take(at_once), 1)
+
+    assert "frames.stats" == json.loads(str(taken))["type"]
 
 
 def test_late_listener_of_a_closed_bus_is_closed() -> None:

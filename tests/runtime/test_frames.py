@@ -251,6 +251,8 @@ async def test_stats_are_told_now_and_then_and_at_the_end() -> None:
         world.room.show(picture(world))
         await client.say("frames.unsubscribe", id="u")
         world.room.show(picture(world))
+        await world.clock.run(10 * S)
+        frames(client)
         stats = client.of("frames.stats")
 
         assert [] == frames(client)

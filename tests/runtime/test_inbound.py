@@ -264,6 +264,20 @@ async def test_observer_does_no_harm() -> None:
         assert 4410 == observer.close_code
 
 
+async def test_nothing_counts_of_an_observer_behind_its_end() -> None:
+    """Neither text nor audio that was on its way when it was closed for the 25th bad message."""
+    world = World()
+    async with world.session() as session:
+        observer = await Client.connect(world, session, role=Role.OBSERVE)
+        for _ in range(30):
+            await observer.send()
+        await observer.say("session.keepalive")
+        (seat,) = session.runner.audience._seated
+
+        assert 4400 == observer.close_code
+        assert 25 == seat.received
+
+
 async def test_controller_interrupts_in_the_middle_of_a_message() -> None:
     """It does not wait for what the producer is just saying, whose rest is discarded."""
     world = World()
