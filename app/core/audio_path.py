@@ -90,16 +90,27 @@ class AudioPath:
         chunks: list[Chunk] = []
         for piece in pieces:
             if isinstance(piece, AudioFormat):
-                chunks += self._end_segment()
-                self._before += self._segment.received
-                self._segment = _Segment(piece, self._quality)
-                self.format = piece
+                chunks += self._set_format(piece)
             else:
                 samples = self._segment.push(piece, more=False)
                 chunks += () if samples is None else self._cut(samples)
         self.received = self._before + self._segment.received
         self._bare = self._wav.is_bare
         return chunks
+
+    def _set_format(self, fmt: AudioFormat) -> list[Chunk]:
+        """Begin a new signal, unless the header says what is in effect: that one goes on."""
+        self.format = fmt
+        if fmt != self._segment.format:
+            chunks = self._end_segment()
+            self._before += self._segment.received
+            self._segment = _Segment(fmt, self._quality)
+            return chunks
+        samples = self._segment.drop_part()
+        if samples is None:
+            return []
+        self.partial = True
+        return self._cut(samples)
 
     def _cut(self, samples: NDArray[np.int16]) -> list[Chunk]:
         chunks = self._chunker.push(samples)
@@ -113,9 +124,10 @@ class AudioPath:
 
 
 class _Segment:
-    """The audio behind one header, or the whole utterance: one signal, sample-exact by itself."""
+    """Audio of one format, whatever headers were in it: one signal, sample-exact by itself."""
 
     def __init__(self, fmt: AudioFormat, quality: str) -> None:
+        self.format = fmt
         self._decoder = Decoder(fmt)
         self._resampler = Resampler(fmt.sample_rate, quality)
         self._rate = fmt.sample_rate
@@ -125,7 +137,7 @@ class _Segment:
         self._held: list[bytes] = []
         """What waits for more."""
         self._size = 0
-        """Bytes taken so far."""
+        """Bytes taken so far, without what was dropped."""
         self._enough = 0
         """Of how many bytes taken something may come."""
         self._most = 0
@@ -153,16 +165,29 @@ class _Segment:
         self._enough = (self._decoder.samples + lacking) * self._frame_bytes
         self._most = self._size + self._at_once
 
+    def drop_part(self) -> NDArray[np.int16] | None:
+        """Drop the part of a sample at the end; returns what waited before it, None without one."""
+        part = self._size % self._frame_bytes
+        if not part:
+            return None
+        waiting = self._convert_held()
+        self._decoder.drop_leftover()
+        self._size -= part
+        return waiting
+
     def end(self) -> NDArray[np.int16]:
         """Return all that waits, and the tail."""
-        waiting = self._convert(b"".join(self._held))
-        self._held.clear()
-        return np.concatenate((waiting, to_s16(self._resampler.flush())))
+        return np.concatenate((self._convert_held(), to_s16(self._resampler.flush())))
 
     @property
     def partial(self) -> bool:
         """After ``end``: a part of a sample was left."""
         return self._decoder.leftover() > 0
+
+    def _convert_held(self) -> NDArray[np.int16]:
+        waiting = self._convert(b"".join(self._held))
+        self._held.clear()
+        return waiting
 
     def _convert(self, data: bytes | memoryview) -> NDArray[np.int16]:
         if self._as_it_is:

@@ -50,6 +50,10 @@ class Decoder:
         """Bytes of a sample that is not whole yet."""
         return len(self._rest)
 
+    def drop_leftover(self) -> None:
+        """Forget them: what comes next begins with a whole sample."""
+        self._rest = b""
+
 
 _READ_S16: Read = methodcaller("astype", np.float32)
 

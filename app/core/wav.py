@@ -91,7 +91,7 @@ class WavReader:
         return self._state is _State.AUDIO
 
     def push(self, data: bytes | memoryview) -> Iterator[Piece]:
-        """Yield formats, each beginning a new segment, and the audio that is in the last one.
+        """Yield the format of every header, the same again or not, and the audio in the last one.
 
         Raises FormatMismatch; the utterance is then over.
         """

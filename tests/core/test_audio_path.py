@@ -76,6 +76,34 @@ def test_what_waits_holds_nothing_up(rate: int, quality: str, framing: Framing) 
     assert waited > 20
 
 
+@pytest.mark.parametrize("framing", [ECHO, ECHO_AT_ONCE, TRACK])
+@pytest.mark.parametrize("rate", [8000, 16000, 24000, 44100, 96000])
+def test_headers_hold_nothing_up(rate: int, framing: Framing) -> None:
+    """Nor do parts of samples before them: each piece brings the chunks that it is enough for."""
+    fmt = AudioFormat(Encoding.S16LE, rate, 2)
+    chance = random.Random(rate)
+    decoder, resampler, chunker = Decoder(fmt), Resampler(rate, "HQ"), Chunker(framing)
+    path = AudioPath(framing)
+    path.begin(AudioFormat(Encoding.WAV), declared=True)
+    waited = 0
+    for file in range(150):
+        is_last = file == 149
+        parts = [chance.randbytes(chance.choice([1, 62, 63, 64, 1000])) for _ in range(3)]
+        if is_last:
+            parts += [chance.randbytes(chance.randrange(1, 9 * rate // 1000)) for _ in range(200)]
+        header = wav(fmt, b"", 0 if is_last else len(b"".join(parts)))
+        decoder.drop_leftover()
+
+        assert [] == path.feed(header)
+        for part in parts:
+            at_once = chunker.push(to_s16(resampler.push(decoder.push(part))))
+            chunks = path.feed(part)
+            waited += chunks is None
+
+            assert at_once == (chunks or [])
+    assert waited > 20
+
+
 @pytest.mark.parametrize("fmt", [S16, AS_IT_IS])
 def test_what_is_at_hand_is_worked_on_together(fmt: AudioFormat) -> None:
     """Pieces wait for more that is there, for so long; then all is as without it."""
@@ -162,8 +190,51 @@ def test_quality_is_soxrs() -> None:
     assert heard["HQ"] != heard["LQ"]
 
 
+@pytest.mark.parametrize("unknown", [0, 0x7FFFFFFF, 0xFFFFFFFF])
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize("fmt", [S16, AS_IT_IS, AudioFormat(Encoding.F32LE, 44100, 2)])
+def test_files_of_one_format_are_one_signal(fmt: AudioFormat, declared: bool, unknown: int) -> None:
+    """A header that says what is in effect leaves no seam, however often one comes."""
+    parts = [noise(fmt, 333, seed) for seed in range(10)]
+    data = b"".join([wav(fmt, part) for part in parts[:-1]] + [wav(fmt, parts[-1], unknown)])
+    bare = AudioPath(TRACK)
+    bare.begin(fmt, declared=True)
+    expected = speak(bare, [b"".join(parts)])
+    for announced in (fmt, AudioFormat(Encoding.WAV)):
+        for name, cut in slicings(data, fmt.sample_rate // 50 * fmt.frame_bytes()).items():
+            path = AudioPath(TRACK)
+            path.begin(announced, declared=declared)
+
+            assert expected == speak(path, cut), name
+            assert (bare.received, fmt, False) == (path.received, path.format, path.partial)
+
+
+def test_files_of_one_format_are_as_long_as_one() -> None:
+    """100 pieces of 333 samples at 16 kHz are 49950 samples, though each has a header."""
+    path = AudioPath(ECHO)
+    path.begin(AudioFormat(Encoding.WAV), declared=True)
+    tone = np.rint(9000 * np.sin(np.arange(33_300) * (2 * np.pi * 440 / 16_000))).astype("<i2")
+    chunks = speak(path, [wav(S16, tone[at : at + 333].tobytes()) for at in range(0, 33_300, 333)])
+    ideal = 9000 * np.sin(np.arange(49_950) * (2 * np.pi * 440 / 24_000))
+    heard = np.frombuffer(speech(chunks), "<i2")
+
+    assert one_shot(Decoder(S16).push(tone.tobytes()), 16_000) == heard.tobytes()
+    assert 49_950 == path.received == heard.size
+    assert np.abs(heard - ideal)[500:-500].max() < 2
+
+
+def test_first_header_says_the_format_in_effect() -> None:
+    """A header tells the format also when nothing has to be done for it."""
+    path = AudioPath(ECHO)
+    path.begin(S16, declared=False)
+    chunks = speak(path, [wav(AS_IT_IS, b"abcd")])
+
+    assert b"abcd" == speech(chunks)
+    assert (2, AS_IT_IS) == (path.received, path.format)
+
+
 def test_segments_are_sample_exact_by_themselves() -> None:
-    """Each WAV file in a row is resampled as if it were alone; chunks go on across the seam."""
+    """WAV files of different formats are each resampled as if alone; chunks go on over the seam."""
     first, second = S16, AudioFormat(Encoding.ALAW, 44100, 2)
     one, two = noise(first, 1001), noise(second, 777)
     path = AudioPath(ECHO)
@@ -224,6 +295,24 @@ def test_a_part_of_a_sample_before_a_header_is_told() -> None:
 
     assert path.partial
     assert b"xy" + data == speech(chunks)
+
+
+@pytest.mark.parametrize("rate", [16000, 24000])
+@pytest.mark.parametrize("part", [1, 2, 3])
+def test_a_part_of_a_sample_leaves_no_seam(part: int, rate: int) -> None:
+    """It alone is dropped, whether it came with what is before it or on its own."""
+    fmt = AudioFormat(Encoding.S16LE, rate, 2)
+    one, two = noise(fmt, 333), noise(fmt, 400, seed=2)
+    for apart in (False, True):
+        path = AudioPath(ECHO)
+        path.begin(AudioFormat(Encoding.WAV), declared=True)
+        file = wav(fmt, one + bytes(part))
+        split = len(file) - part - part % 2 if apart else 0
+        chunks = speak(path, [file[:split], file[split:] + wav(fmt, two, 0)])
+
+        assert path.partial
+        assert one_shot(Decoder(fmt).push(one + two), rate) == speech(chunks)
+        assert len(speech(chunks)) == 2 * path.received
 
 
 @pytest.mark.parametrize("data", [b"R", b"ID", b"Ogg", b"fLa", b"RIF", b"\0"])

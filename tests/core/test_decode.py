@@ -118,6 +118,17 @@ def test_a_split_sample_is_put_together(encoding: Encoding, channels: int) -> No
         bytewise.push(data[left : left + 1])
 
 
+def test_a_part_of_a_sample_can_be_dropped() -> None:
+    """What comes behind it begins with a sample of its own."""
+    decoder = Decoder(AudioFormat())
+    first = decoder.push(b"\1\0\7")
+    decoder.drop_leftover()
+
+    assert 0 == decoder.leftover()
+    assert [1, 2] == [*first, *decoder.push(b"\2\0")]
+    assert 2 == decoder.samples
+
+
 def test_words_are_not_copied() -> None:
     """Samples that need no decoding are a view of what came in."""
     data = bytes(range(8))

@@ -6,16 +6,17 @@ import random
 import struct
 from collections.abc import Collection
 from contextlib import suppress
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.audio_path import AudioPath
 from app.core.chunk import ECHO, ECHO_AT_ONCE, TRACK, Framing
+from app.core.decode import Decoder
 from app.core.pcm import AudioFormat, Chunk, Encoding
 from app.errors import FormatMismatch
-from tests.support.audio import TAGS, chunk, fmt_body, noise, riff, wav
+from tests.support.audio import TAGS, chunk, fmt_body, noise, one_shot, riff, speech, wav
 
 ALL = frozenset(Encoding)
 BARE = ALL - {Encoding.WAV}
@@ -49,6 +50,14 @@ def files(draw: st.DrawFn) -> bytes:
     return wav(fmt, draw(audio(fmt)), size)
 
 
+@st.composite
+def rows(draw: st.DrawFn) -> list[tuple[AudioFormat, list[bytes]]]:
+    """Formats, each another than the one before, and the pieces of audio that come in each."""
+    found = draw(st.lists(st.one_of(formats(TAGS), st.just(AudioFormat())), min_size=1, max_size=3))
+    row = [fmt for fmt, _ in groupby(found)]
+    return [(fmt, draw(st.lists(audio(fmt).filter(bool), min_size=1, max_size=6))) for fmt in row]
+
+
 fragments = st.one_of(
     st.binary(max_size=40),
     files(),
@@ -80,6 +89,11 @@ cuts = st.one_of(
     st.lists(st.integers(0, 60), max_size=20),
     st.integers(0, 99).map(lambda seed: random.Random(seed).choices(range(30_000), k=300)),
 )
+
+
+def whole_samples(fmt: AudioFormat, data: bytes) -> bytes:
+    """``data`` without the part of a sample at its end."""
+    return data[: len(data) - len(data) % fmt.frame_bytes()]
 
 
 def hear(
@@ -130,6 +144,38 @@ def test_any_slicing_gives_the_same_chunks(
 
     assert whole == hear(framing, fmt, declared, data, at)
     assert whole == hear(framing, fmt, declared, data, at, at_hand=True)
+
+
+@given(framings, rows(), st.booleans(), st.booleans(), cuts)
+def test_headers_that_change_nothing_are_not_heard(
+    framing: Framing,
+    row: list[tuple[AudioFormat, list[bytes]]],
+    is_announced: bool,
+    is_endless: bool,
+    at: list[int],
+) -> None:
+    """Any number of files of one format is one signal, another format begins one of its own."""
+    announced = row[0][0] if is_announced else AudioFormat(Encoding.WAV)
+    files = [wav(fmt, piece) for fmt, pieces in row for piece in pieces]
+    if is_endless:
+        fmt, pieces = row[-1]
+        files[-1] = wav(fmt, b"", 0xFFFFFFFF) + pieces[-1]
+    signals = [
+        (fmt, b"".join(whole_samples(fmt, piece) for piece in pieces)) for fmt, pieces in row
+    ]
+    expected = b"".join(
+        one_shot(Decoder(fmt).push(signal), fmt.sample_rate) for fmt, signal in signals
+    )
+    has_parts = any(piece != whole_samples(fmt, piece) for fmt, pieces in row for piece in pieces)
+    heard = [
+        hear(framing, announced, len(row) == 1, b"".join(files), at, at_hand=at_hand)
+        for at_hand in (False, True)
+    ]
+
+    assert heard[0] is not None
+    assert expected == speech(heard[0][0])
+    assert (row[-1][0], has_parts) == heard[0][1:]
+    assert heard[0] == heard[1]
 
 
 @given(utterances(), cuts)
