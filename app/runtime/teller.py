@@ -71,6 +71,7 @@ class Teller:
         self.publish()
         self._acked_at = now
         self._owes = False
+        self._alarm.stop()  # to wake up for nothing costs more than to set it anew
         told = self._voice.intake.ack(self._producer.received)
         if told is not None and self.listener is not None:
             self.listener.tell(told)
