@@ -53,8 +53,12 @@ def wall_us(clock: Clock) -> int:
 @asynccontextmanager
 async def deadline(clock: Clock, at: int) -> AsyncIterator[None]:
     """Raise TimeoutError in what has not ended when ``clock`` says ``at``."""
+    if at <= clock.now():  # no alarm beside it: a timeout that expires cannot be moved any more
+        async with asyncio.timeout(0):
+            yield
+        return
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(None if clock.now() < at else 0) as limit:
+    async with asyncio.timeout(None) as limit:
         alarm = clock.call_at(at, lambda: limit.reschedule(loop.time()))
         try:
             yield

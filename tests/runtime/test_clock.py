@@ -184,3 +184,29 @@ async def test_deadline_that_has_passed_lets_nothing_wait() -> None:
             await asyncio.Event().wait()
 
     assert done
+
+
+@LOOPS
+def test_deadline_that_has_passed_strikes_once(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    """What ends slowly when its time is over is not disturbed again, nor is the event loop."""
+    wrong = list[object]()
+
+    async def end_slowly() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.01)
+
+    async def work() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: wrong.append(what))
+        clock = SystemClock()
+        with pytest.raises(TimeoutError):
+            async with deadline(clock, clock.now() - 1):
+                await end_slowly()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(work())
+
+    assert [] == wrong
