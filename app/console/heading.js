@@ -40,6 +40,7 @@ export class Heading {
     if (view.status === "starting") this.cover("Waiting for the replica …");
     else this.cover(this.over ? "The session is over." : "");
     find("another").hidden = !this.over;
+    find("fps").hidden = this.over; // a last picture may still come
   }
 
   /** Cover the picture with words; with none show it. */

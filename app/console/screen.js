@@ -68,3 +68,10 @@ export class Screen {
     this.context.clearRect(0, 0, this.canvas.width, this.canvas.height);
   }
 }
+
+/** Nothing for no pictures. */
+export function rateInWords(rate) {
+  const pictures = Math.round(rate);
+  if (pictures === 0) return "";
+  return pictures === 1 ? "1 picture a second" : `${pictures} pictures a second`;
+}

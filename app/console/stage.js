@@ -9,7 +9,7 @@ import { showLatency, showMedian } from "./latency-plot.js";
 import { Meter, SILENCE } from "./level.js";
 import { Playout } from "./playout.js";
 import { Plot } from "./plot.js";
-import { Screen } from "./screen.js";
+import { rateInWords, Screen } from "./screen.js";
 import { Session } from "./session.js";
 import { showShell } from "./shell.js";
 import { Sound } from "./sound.js";
@@ -252,8 +252,7 @@ export class Stage {
     if (slow || !matchMedia("(prefers-reduced-motion: reduce)").matches) this.plot.draw();
     if (slow) {
       this.#drawn = now;
-      const rate = Math.round(this.screen.rate(now));
-      find("fps").textContent = rate ? `${rate} pictures a second` : "";
+      find("fps").textContent = rateInWords(this.screen.rate(now));
       find("interrupt").classList.toggle("live", this.timeline.busy);
     }
     requestAnimationFrame((next) => this.#draw(next));

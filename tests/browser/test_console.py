@@ -171,10 +171,13 @@ def test_other_client_takes_over_and_ends_the_session(visit: Visit, service: Ser
         expect(visit.page.locator("#microphone")).to_have_attribute("aria-pressed", "false")
     call(service, "POST", f"/sessions/{session_id}/interrupt", reason="elsewhere")
     visit.wait_for_event("interrupt.accepted")
+    expect(visit.page.locator("#fps")).to_contain_text("pictures a second")
     call(service, "DELETE", f"/sessions/{session_id}")
     visit.page.locator("#state[data-status=ended]").wait_for()
+    counts_pictures = visit.page.locator("#fps").is_visible()
 
     assert "Another client speaks in this session. Speak again to take over." == about_other
+    assert not counts_pictures
     expect(visit.page.locator("#state")).to_have_text("over: deleted")
     expect(visit.page.locator("#notice")).to_be_hidden()
     for name in ("Play the sample", "Microphone", "Say", "Pause", "End session"):
