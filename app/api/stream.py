@@ -12,6 +12,7 @@ from app.api.credentials import Caller, Credentials, demand, turn_away
 from app.api.inlet import offered
 from app.api.writer import Writer
 from app.core import wire_in
+from app.core.resume_token import role_named_in
 from app.core.roles import Role
 from app.core.tokens import Grant
 from app.core.wire_out import PROTOCOL
@@ -87,6 +88,8 @@ def _admit(socket: WebSocket, session_id: str, credentials: Credentials) -> tupl
         caller = credentials.caller(state.settings, issuer)
         role = _role(query.get("role"), caller)
         demand(caller, session_id, role)
+        if resume is not None:  # nobody takes the producer's place who had another
+            role = role.at_most(role_named_in(resume))
     if registry.draining:
         raise Draining
     runner = registry.runner(session_id)

@@ -26,6 +26,10 @@ class Role(StrEnum):
         ranks = tuple(Role)
         return ranks.index(self) >= ranks.index(other)
 
+    def at_most(self, other: Role) -> Role:
+        """The lower of the two."""
+        return other if self.covers(other) else self
+
 
 _FOR_OBSERVE = (wire_in.Ping, wire_in.FramesSubscribe, wire_in.FramesUnsubscribe)
 _FOR_CONTROL = (

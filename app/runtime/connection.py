@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from app.core import wire_out as out
 from app.core.audience import Seat
 from app.core.pcm import AudioFormat
+from app.core.resume_token import resume_token
 from app.core.roles import Role
 from app.core.spec import Status
 from app.errors import ResumeFailed
@@ -95,7 +96,7 @@ class Connection:
             return
         seat = None if resume is None else runner.audience.find(resume)
         missed = None if seat is None else self._missed()
-        token = secrets.token_urlsafe(24)
+        token = self._new_token()
         if seat is None or missed is None:
             self._seat = runner.audience.sit(self._wishes.role, token)
         else:
@@ -111,7 +112,7 @@ class Connection:
         missed: list[str] | None = None
         if wishes.resume is not None and producer.knows(wishes.resume):
             missed = self._missed()
-        token = secrets.token_urlsafe(24)
+        token = self._new_token()
         if missed is None:
             intake.attach(wishes.format, declared=wishes.declared)
             producer.take(self.number, token)
@@ -127,6 +128,9 @@ class Connection:
         speaker.teller.listener = self.subscription
         intake.reconnect(self.clock.now())
         speaker.changed()
+
+    def _new_token(self) -> str:
+        return resume_token(self._wishes.role, secrets.token_urlsafe(24))
 
     def _missed(self) -> list[str] | None:
         """What the session said since the connection before; None when it is not all held."""

@@ -327,6 +327,56 @@ async def test_resume_keeps_the_role(guarded: FastAPI) -> None:
     assert (401, "unauthorized") == await refusal(guarded, runner.session_id, f"?resume={resume}")
 
 
+@pytest.mark.parametrize("settings", [KEYS, {}])
+async def test_used_token_makes_nobody_the_producer(settings: dict[str, str]) -> None:
+    """Who watched, and shows a token that is worth nothing now, watches; the producer speaks on.
+
+    So does who shows what never was a token, whatever the key may do and the address asks for.
+    """
+    async with served(World(**settings)) as app:
+        runner = await new_session(app)
+        speaker = mint(app, Role.PRODUCE, runner.session_id)
+        producer = RawSocket(app, runner.session_id, f"token={speaker}")
+        serving = asyncio.create_task(producer.run())
+        await settle()
+        key = {"authorization": "Bearer secret"} if settings else {}
+        async with opened(app, runner.session_id, "?role=observe", None, **key) as stream:
+            used = (await stream.next())["resume_token"]
+        for query in (f"?resume={used}", f"?resume={used}&role=produce", "?resume=nonsense"):
+            async with opened(app, runner.session_id, query, None, **key) as stream:
+                hello = await stream.next()
+                error = await stream.until("error")
+
+            assert (False, "observe") == (hello["resumed"], hello["role"])
+            assert "resume_failed" == error["code"]
+        closed_with = producer.close_code
+        producer.end(1000)
+        await serving
+
+        assert closed_with is None
+
+
+@pytest.mark.parametrize(
+    ("shown", "role"), [("secret", "produce"), ("control", "control"), ("observe", "observe")]
+)
+async def test_used_token_of_the_producer(guarded: FastAPI, shown: str, role: str) -> None:
+    """Its holder begins anew as a producer where the credential allows it, else as what it does."""
+    runner = await new_session(guarded)
+    async with opened(guarded, runner.session_id, authorization="Bearer secret") as stream:
+        used = (await stream.next())["resume_token"]
+    async with opened(guarded, runner.session_id, f"?resume={used}"):
+        pass
+    bearer = shown if shown == "secret" else mint(guarded, Role(shown), runner.session_id)
+    async with opened(
+        guarded, runner.session_id, f"?resume={used}", authorization=f"Bearer {bearer}"
+    ) as stream:
+        hello = await stream.next()
+        error = await stream.until("error")
+
+    assert (False, role) == (hello["resumed"], hello["role"])
+    assert "resume_failed" == error["code"]
+
+
 async def test_too_many_spent_tokens(guarded: FastAPI) -> None:
     """Before one is forgotten that could be used again, none is taken."""
     runner = await new_session(guarded)

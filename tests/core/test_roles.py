@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from app.asyncapi_examples import CLIENT
 from app.core.roles import Role, needed_for
 
@@ -13,6 +15,13 @@ def test_each_role_covers_those_below() -> None:
         Role.CONTROL: ["observe", "control"],
         Role.PRODUCE: ["observe", "control", "produce"],
     } == covered
+
+
+@pytest.mark.parametrize("role", Role)
+def test_lower_of_two_roles(role: Role) -> None:
+    """Whichever is asked, nobody is made more than either."""
+    assert Role.OBSERVE is role.at_most(Role.OBSERVE) is Role.OBSERVE.at_most(role)
+    assert role is role.at_most(Role.PRODUCE) is Role.PRODUCE.at_most(role)
 
 
 def test_every_message_needs_a_role() -> None:
