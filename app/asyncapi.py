@@ -76,9 +76,9 @@ _QUERY = {
         "type": "string",
         "description": (
             "The `resume_token` of a lost connection: goes on with it, in its role. One that is "
-            "not known any more is no credential; beside one it begins a new stream in at most the "
-            "role it was for: `resumed` is false, and `error` with `resume_failed` follows. What "
-            "never was a token counts as an observer's."
+            "not known any more is no credential; beside one it begins a new stream, without "
+            "`role` in at most the role it was for: `resumed` is false, and `error` with "
+            "`resume_failed` follows."
         ),
     },
     "seq": {"type": "integer", "minimum": 0, "description": "The last `seq` seen, for `resume`."},

@@ -86,9 +86,10 @@ def _admit(socket: WebSocket, session_id: str, credentials: Credentials) -> tupl
     caller: Caller | None = None
     if role is None:
         caller = credentials.caller(state.settings, issuer)
-        role = _role(query.get("role"), caller)
+        asked = query.get("role")
+        role = _role(asked, caller)
         demand(caller, session_id, role)
-        if resume is not None:  # nobody takes the producer's place who had another
+        if asked is None and resume is not None:  # nobody rises unasked
             role = role.at_most(role_named_in(resume))
     if registry.draining:
         raise Draining

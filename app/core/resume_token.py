@@ -15,6 +15,6 @@ def resume_token(role: Role, secret: str) -> str:
 
 
 def role_named_in(token: str) -> Role:
-    """The role of the stream that a token was for; the least for what can be no token of ours."""
+    """The role of the stream that a token was for; the highest for what can be no token of ours."""
     name, dot, _ = token.partition(".")
-    return Role(name) if dot and name in set(Role) else Role.OBSERVE
+    return Role(name) if dot and name in set(Role) else Role.PRODUCE

@@ -93,7 +93,8 @@ class Hello(ConnectionMessage, frozen=True, tag="hello"):
     """Messages of this producer stream handled so far, text and binary."""
     resume_token: str
     """A secret, for ``?resume=`` after a lost connection; works once and keeps the role.
-    One that is not known any more begins a new stream, in at most that role."""
+    One that is not known any more begins a new stream, in at most that role unless ``?role=`` asks
+    for another."""
     resumed: bool
     limits: Limits
     heartbeat_ms: Millis

@@ -13,6 +13,6 @@ def test_token_names_its_role(role: Role) -> None:
 
 
 @pytest.mark.parametrize("token", ["", ".", "produce", "king.5Jw0", "Produce.5Jw0", "ü.produce.x"])
-def test_token_of_nobody_names_the_least(token: str) -> None:
-    """What was never written here gives no right to anything."""
-    assert Role.OBSERVE is role_named_in(token)
+def test_token_of_nobody_names_the_highest(token: str) -> None:
+    """What was never written here takes nothing from whom the credential makes a producer."""
+    assert Role.PRODUCE is role_named_in(token)
