@@ -15,7 +15,8 @@ from bench.without import TRICKS, Trick
 
 TEXT = """\
 How much more CPU a packet takes when the service goes without: medians of {rounds} alternating
-runs, and the spread. In real time {sessions} sessions speak; bursts are of one session."""
+runs, and the spread. The last line shows how much of it is chance. In real time {sessions} sessions
+speak; bursts are of one session."""
 
 ROUNDS = 3
 
@@ -54,7 +55,7 @@ def sections(figures: Figures, effort: Effort, subject: Subject) -> list[str]:
     """Write what came of it."""
     measures = ("real time", *(f"burst {packet_ms}" for packet_ms in throughput.PACKETS_MS))
     rows = [
-        [trick.text, f"`{trick.place}`", *(_more(figures, m, subject, trick) for m in measures)]
+        [trick.text, trick.place, *(_more(figures, m, subject, trick) for m in measures)]
         for trick in TRICKS
         if figures.values("real time", trick.text)
     ]
