@@ -23,7 +23,6 @@ from app.core.commands import Timer
 from app.core.pcm import SAMPLE_RATE
 from app.core.voice import Voice
 from app.runtime import teller
-from app.runtime.alarm import Alarm
 from app.runtime.timers import Timers
 
 
@@ -72,16 +71,6 @@ def _send_later() -> None:
 
 def _look_each_time() -> None:
     _put(Voice, "is_routine", lambda *_: False)
-
-
-def _set_anew() -> None:
-    def put(alarm: Any, at: int | None) -> None:
-        alarm.stop()
-        if at is not None:
-            alarm.at = alarm._timer_at = at
-            alarm._handle = alarm._call_at(at, alarm._fire)
-
-    _put(Alarm, "set", put)
 
 
 def _put_off() -> None:
@@ -150,11 +139,10 @@ TRICKS = (
     Trick("a chunk like the one before looks at no deadline", "core.voice", _look_each_time),
     Trick("an acknowledgement is for many packets", "runtime.teller", _acknowledge_each),
     Trick("an echo message is written around its base64", "core.tavus", _dump_json),
-    Trick("a timer is put off, not set anew", "runtime.alarm", _set_anew),
     Trick("activity is noted until the alarm asks", "runtime.timers", _put_off),
     Trick("soxr gets a column", "core.resample", _give_one_dimension),
     Trick("what 16 bits hold is known as arrays", "core.resample", _clip_to_numbers),
-    Trick("fewer looks for garbage, and none at what lasts", "cli", _collect_all),
+    Trick("fewer looks for garbage, each a standstill", "cli", _collect_all),
     Trick("none: the service as it is, once more", "", lambda: None),
 )
 

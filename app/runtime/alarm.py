@@ -20,26 +20,17 @@ class Alarm:
         self._call_at = call_at
         self._ring = ring
         self._handle: Handle | None = None
-        self._timer_at = 0
         self.at: int | None = None
         """When it rings, in ns; None: it is not set."""
 
     def set(self, at: int | None) -> None:
-        """Ring at ``at``, or never.
-
-        A timer for an earlier moment stays and is set anew when it ends: mostly a moment is put off
-        many times before it comes.
-        """
-        if at is None:
-            self.stop()
+        """Ring at ``at``, or never."""
+        if at == self.at:
             return
-        self.at = at
-        if self._handle is not None:
-            if self._timer_at <= at:
-                return
-            self._handle.cancel()
-        self._timer_at = at
-        self._handle = self._call_at(at, self._fire)
+        self.stop()
+        if at is not None:
+            self.at = at
+            self._handle = self._call_at(at, self._fire)
 
     def stop(self) -> None:
         """Do not ring."""
@@ -49,10 +40,5 @@ class Alarm:
             self._handle = None
 
     def _fire(self) -> None:
-        self._handle = None
-        at = self.at
-        if at is not None and at > self._timer_at:
-            self.set(at)
-            return
-        self.at = None
+        self._handle = self.at = None
         self._ring()
