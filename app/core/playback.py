@@ -311,10 +311,15 @@ class Playback:
             self._tell_mark(utterance, "flushed")
 
     def progress(self, now: int) -> out.PlaybackProgress | None:
-        """How far the playing utterance is, None when none plays."""
+        """How far the playing utterance is, None when none plays.
+
+        None also while it is behind what was told, since the room lost some of it.
+        """
         self.tick(now)
         for utterance in self._utterances.line:
             if utterance.started_at is not None and utterance.played < utterance.received:
+                if utterance.played < utterance.told:
+                    return None
                 utterance.told = utterance.played
                 return out.PlaybackProgress(
                     utterance.utterance_id, utterance.played_ms, utterance.source

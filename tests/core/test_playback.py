@@ -480,6 +480,27 @@ def test_progress_never_goes_back() -> None:
     assert [60, 160, 260, 360, 460, 560, 660, 760, 860, 960] == seen
 
 
+def test_progress_waits_for_what_is_handed_over_anew() -> None:
+    """What was told as played is not taken back when the room turns out not to have had it."""
+    stage = Stage(VoiceOptions(lead_ms=10_000), manners=SILENT, listens=False)
+    stage.say("a", 4000)
+    playback = stage.voice.playback
+    playback.released = True
+    deliveries: list[Delivery] = []
+    while (delivery := playback.next(stage.now)) is not None:
+        playback.handed(delivery, stage.now)
+        deliveries.append(delivery)
+    stage.run(2500)
+    seen = [playback.progress(stage.now)]
+    for delivery in reversed(deliveries[1:]):
+        playback.give_back(delivery)
+    seen.append(playback.progress(stage.now))
+    stage.run(3000)
+    seen.append(playback.progress(stage.now))
+
+    assert [2500, None, 3010] == [told and told.played_ms for told in seen]
+
+
 def test_pause() -> None:
     """What the room holds plays on, the rest waits; resuming goes on in the same run."""
     stage = Stage(VoiceOptions(lead_ms=500))
