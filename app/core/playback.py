@@ -126,10 +126,10 @@ class Playback:
             delivery.utterance.take_back(delivery.chunk.samples)
 
     def is_over(self, delivery: Delivery) -> bool:
-        """Whether a chunk is not to be heard any more: it was cut, or is accounted for."""
+        """Whether a chunk is not to be heard any more: cut, given up, or accounted for."""
         utterance = delivery.utterance
-        is_done = utterance is not None and utterance.done
-        return is_done or delivery.epoch != self._utterances.epoch
+        is_over = utterance is not None and (utterance.done or utterance.abandoned)
+        return is_over or delivery.epoch != self._utterances.epoch
 
     def put_back(self, delivery: Delivery) -> None:
         """The room did not take a chunk that ``next`` gave: it goes next, unless it was cut."""

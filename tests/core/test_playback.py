@@ -4,11 +4,13 @@ import pytest
 from msgspec.structs import replace
 
 from app.core import wire_out as out
-from app.core.pcm import Chunk
+from app.core.pcm import AudioFormat, Chunk, Encoding
 from app.core.playback import Delivery
 from app.core.run import Run
 from app.core.spec import AudioPathName
 from app.core.voice import VoiceOptions
+from app.errors import FormatMismatch
+from tests.support.audio import wav
 from tests.support.stage import MS, SECOND, Manners, S, Stage
 
 SILENT = Manners(silent=True)
@@ -752,6 +754,33 @@ def test_an_end_that_was_given_back_is_told_again() -> None:
         assert tries + 1 == end.run.refusals
 
     assert [(True, 0), (True, 1), (True, 2)] == ends
+
+
+def test_nothing_comes_back_of_an_utterance_that_is_not_in_its_format() -> None:
+    """What the room refused of it is off the accounts, and only what follows is handed over."""
+    stage = Stage(manners=SILENT, listens=False)
+    playback = stage.voice.playback
+    stage.start("a", fmt=AudioFormat(Encoding.WAV))
+    stage.raw(wav(AudioFormat(), stage.make(100)))
+    playback.released = True
+    delivery = playback.next(stage.now)
+    assert delivery is not None
+    playback.handed(delivery, stage.now)
+    playback.released = False
+    with pytest.raises(FormatMismatch):
+        stage.raw(wav(AudioFormat(channels=3), bytes(600)))
+    playback.refused(delivery)
+    stage.start("b", fmt=AudioFormat())
+    stage.audio(100)
+    stage.end()
+    playback.released = True
+    stage.run_out()
+
+    assert [
+        "done a failed format_mismatch 100/0/0 clock",
+        "done b played 100/100/100 clock",
+    ] == stage.log("utterance.done")
+    assert b"" == stage.heard("a")
 
 
 def test_an_end_is_given_back_together_with_what_came_after_it() -> None:
