@@ -217,6 +217,7 @@ class Speaker:
         self._alarm.stop()
         self.teller.stop()
         self._pump.stop()
+        self._pump.settle()  # what the room refused was not sent
         self._interrupts.settle()
         self.voice.finish(self._clock.now())
         self.teller.publish()

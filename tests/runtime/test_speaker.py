@@ -84,6 +84,21 @@ async def test_replica_that_comes_back_speaks_what_the_room_had_refused() -> Non
     assert 930 == done["dropped_ms"]  # of 970 that were ahead of what it had spoken
 
 
+async def test_end_counts_nothing_that_the_room_had_refused() -> None:
+    """It would have been handed over anew."""
+    world = World()
+    async with world.session(lead_ms=1000) as session:
+        speak(session, 3)
+        await world.clock.run(1 * S)
+        before = session.runner.speaker.voice.playback.plays_on_ms(world.clock.now())
+        last = world.room.audio[-1].number
+        world.room.report(e.MessageFailed(last, definite=True, reason="full"))
+        await session.runner.stop("deleted")
+
+    (done,) = session.of("utterance.done")
+    assert 40 == before - (done["sent_ms"] - done["played_ms"])
+
+
 @pytest.mark.parametrize("packet_ms", [10, 20, 50])
 async def test_packets_bring_about_all_that_is_due(packet_ms: int) -> None:
     """What comes in packets is handed over and acknowledged in time, and ended after its gap."""
