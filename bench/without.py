@@ -13,9 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import soxr
-
 from app.api import stream
 from app.api.writer import Writer
 from app.core import audio_path, tavus
@@ -110,22 +107,6 @@ def _dump_json() -> None:
     _put(tavus, "echo_message", echo_message)
 
 
-def _give_one_dimension() -> None:
-    resample_chunk = soxr.ResampleStream.resample_chunk
-
-    def flat(resampler: Any, samples: Any, **given: Any) -> Any:
-        return resample_chunk(resampler, samples.reshape(-1), **given).reshape(-1, 1)
-
-    _put(soxr.ResampleStream, "resample_chunk", flat)
-
-
-def _clip_to_numbers() -> None:
-    def to_s16(samples: Any) -> Any:
-        return np.rint(samples).clip(-32768, 32767).astype(np.dtype("<i2"))
-
-    _put(audio_path, "to_s16", to_s16)
-
-
 def _collect_all() -> None:
     gc.unfreeze()
     gc.set_threshold(700)
@@ -140,8 +121,6 @@ TRICKS = (
     Trick("an acknowledgement is for many packets", "runtime.teller", _acknowledge_each),
     Trick("an echo message is written around its base64", "core.tavus", _dump_json),
     Trick("activity is noted until the alarm asks", "runtime.timers", _put_off),
-    Trick("soxr gets a column", "core.resample", _give_one_dimension),
-    Trick("what 16 bits hold is known as arrays", "core.resample", _clip_to_numbers),
     Trick("fewer looks for garbage, each a standstill", "cli", _collect_all),
     Trick("none: the service as it is, once more", "", lambda: None),
 )

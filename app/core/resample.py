@@ -27,9 +27,6 @@ _UNKNOWN = 1 << 62
 """More samples than any block has."""
 
 _S16 = np.dtype("<i2")
-_LEAST, _MOST = np.array(-32768, np.float32), np.array(32767, np.float32)
-"""What 16 bits hold. As arrays, since numpy takes longer for numbers."""
-_LEAST.flags.writeable = _MOST.flags.writeable = False
 
 
 def resampled_length(samples: int, rate: int) -> int:
@@ -43,7 +40,7 @@ def to_s16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     Must not hold NaN.
     """
     rounded = np.rint(samples)
-    rounded.clip(_LEAST, _MOST, rounded)
+    rounded.clip(-32768, 32767, out=rounded)
     return rounded.astype(_S16)
 
 
@@ -69,14 +66,13 @@ class Resampler:
         """Take the next samples; returns what is certain so far (with HQ up to 37 ms less)."""
         if self._stream is None:
             return samples
-        # One column: soxr's own way from one dimension to two and back is a slow one.
-        resampled: NDArray[np.float32] = self._stream.resample_chunk(samples.reshape(-1, 1))
+        resampled: NDArray[np.float32] = self._stream.resample_chunk(samples)
         made = len(resampled)
         inside = self._inside = self._inside + len(samples) * self._target - made * self._rate
         self._most_inside = max(self._most_inside, inside)
         if 0 < made < self._block:
             self._block = made
-        return resampled.reshape(-1)
+        return resampled
 
     def lacks(self, samples: int) -> int:
         """Count the samples without which ``samples`` more cannot come out; <= 0: perhaps none.
