@@ -34,10 +34,9 @@ class Trick:
 
 
 def undo(text: str | None) -> None:
-    """Go without a trick, if one is named."""
-    for trick in TRICKS:
-        if trick.text == text:
-            trick.undo()
+    """Go without a trick, if one is named. Raises KeyError for what is none."""
+    if text is not None:
+        {trick.text: trick for trick in TRICKS}[text].undo()
 
 
 def _parse_each() -> None:

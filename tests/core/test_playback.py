@@ -17,6 +17,17 @@ SILENT = Manners(silent=True)
 TRACK = VoiceOptions(audio_path=AudioPathName.TRACK)
 
 
+def all_handed(stage: Stage) -> list[Delivery]:
+    """Have the room take all that a stage which did not listen so far has."""
+    playback = stage.voice.playback
+    playback.released = True
+    deliveries = []
+    while (delivery := playback.next(stage.now)) is not None:
+        playback.handed(delivery, stage.now)
+        deliveries.append(delivery)
+    return deliveries
+
+
 def test_an_utterance() -> None:
     """Opened, started with the replica, done with its stop; exact, and nothing twice."""
     stage = Stage()
@@ -487,11 +498,7 @@ def test_progress_waits_for_what_is_handed_over_anew() -> None:
     stage = Stage(VoiceOptions(lead_ms=10_000), manners=SILENT, listens=False)
     stage.say("a", 4000)
     playback = stage.voice.playback
-    playback.released = True
-    deliveries: list[Delivery] = []
-    while (delivery := playback.next(stage.now)) is not None:
-        playback.handed(delivery, stage.now)
-        deliveries.append(delivery)
+    deliveries = all_handed(stage)
     stage.run(2500)
     seen = [playback.progress(stage.now)]
     for delivery in reversed(deliveries[1:]):
@@ -548,12 +555,8 @@ def test_a_message_that_was_lost_after_all() -> None:
     stage = Stage(manners=SILENT, listens=False)
     stage.say("a", 100)
     stage.say("b", 100)
-    deliveries: list[Delivery] = []
     playback = stage.voice.playback
-    playback.released = True
-    while (delivery := playback.next(stage.now)) is not None:
-        playback.handed(delivery, stage.now)
-        deliveries.append(delivery)
+    deliveries = all_handed(stage)
     playback.lost(deliveries[1])
     playback.lost(deliveries[-1])
     stage.run_out()
@@ -582,12 +585,8 @@ def test_marks_keep_their_order_when_what_one_stands_in_is_lost() -> None:
     stage.mark("b")
     stage.audio(90)
     stage.end()
-    deliveries: list[Delivery] = []
     playback = stage.voice.playback
-    playback.released = True
-    while (delivery := playback.next(stage.now)) is not None:
-        playback.handed(delivery, stage.now)
-        deliveries.append(delivery)
+    deliveries = all_handed(stage)
     playback.lost(deliveries[3])
     stage.run_out()
 
